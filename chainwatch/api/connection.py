@@ -13,10 +13,10 @@ from chainwatch.api.problems import log_defect, problem
 CONNECTIONS_MAX = 1_000
 HEAD_WITHIN = 20.0
 """Seconds from the connection's start until the head of its first request has come."""
-IDLE_WITHIN = 50.0
+IDLE_WITHIN = 25.0
 """Seconds until the head of each further request has come."""
 READ_WITHIN = 30.0
-"""Seconds for which a client may leave a full buffer unread."""
+"""Seconds for which a client may leave a full buffer unread, or the rest of an answer after which the connection ends."""
 EXPECTATION_FAILED = 417
 LINGER = 5.0
 """Seconds for the rest of a body that was not wanted."""
@@ -55,7 +55,7 @@ def usable_connections() -> int:
 class Connection(RequestHandler):
     """One connection; ``begun`` is called when a request's head has come."""
 
-    __slots__ = ("_connections", "_reading", "_silence")
+    __slots__ = ("_connections", "_ending", "_reading", "_silence")
 
     def __init__(self, server: web.Server, connections: Connections) -> None:
         super().__init__(
@@ -68,6 +68,7 @@ class Connection(RequestHandler):
         self._connections = connections
         self._silence: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the connection, or end it where there are too many."""
@@ -77,6 +78,15 @@ class Connection(RequestHandler):
             self._silence = self._loop.call_later(HEAD_WITHIN, transport.abort)
         else:
             transport.abort()
+
+    async def start(self) -> None:
+        """Answer requests until the connection is to end; then it does, whether the client reads what is left or not."""
+        transport = self.transport
+        try:
+            await super().start()
+        finally:
+            if transport is not None:
+                self._ending = self._loop.call_later(READ_WITHIN, transport.abort)
 
     def begun(self) -> None:
         """Note that the client is no longer silent."""
@@ -100,8 +110,9 @@ class Connection(RequestHandler):
         """End the connection."""
         self._connections.forget(self)
         self.begun()
-        if self._reading is not None:
-            self._reading.cancel()
+        for timer in (self._reading, self._ending):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
 
     async def finish_response(

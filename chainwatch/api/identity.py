@@ -21,13 +21,17 @@ from chainwatch.api.reads import Reads
 from chainwatch.operations import access
 from chainwatch.operations.access import ROLES, Callers
 from chainwatch.store.access import StoredToken
+from chainwatch.store.errors import StoreError
 
 CALLERS_FRESH_FOR = 5.0
 """Seconds within which a token or session that was made or removed is known as such."""
 FAILURES_MAX = 10
 FAILURES_WITHIN = 60.0
-"""After so many failed logins from one address within so many seconds, no further token from there is tried."""
-ADDRESSES_MAX = 10_000
+"""After so many failed logins from one address within so many seconds, none is tried from there for the same token.
+
+Texts that are no token's count together. Behind a proxy all share one address: who guesses must not lock out the others.
+"""
+FAILING_MAX = 10_000
 PAGE = "/ui/"
 STATIC = f"{PAGE}static/"
 LOGIN = f"{PAGE}login"
@@ -97,16 +101,24 @@ class Identities:
         token = tokens.get(access.public_part(text) or "")
         if token is not None and self._is_known(text, token):
             return token
+        guessed = f"{remote} {token.id if token is not None else ''}"
         async with self._hashing:
-            if wait := self._failures.wait(remote):
+            if wait := self._failures.wait(guessed):
                 return problem(
                     429, "too many failed logins from this address", {"Retry-After": f"{wait:.0f}"}
                 )
             if token is not None and await asyncio.to_thread(access.is_genuine, text, token):
                 self._genuine[token.id] = (token.hash, _digest(text))
                 return token
-            self._failures.note(remote)
+            self._failures.note(guessed)
         return problem(401, "this token is unknown or was removed", CHALLENGE)
+
+    async def still_knows(self, request: web.Request) -> bool:
+        """Return whether whoever sent ``request`` may send it still; while the database does not answer, as before."""
+        try:
+            return not isinstance(await self._identify(request), web.Response)
+        except StoreError:
+            return True
 
     @property
     def middleware(self) -> Middleware:
@@ -158,22 +170,22 @@ class Identities:
 
 
 class Failures:
-    """Failed logins by address. ``clock`` is monotonic, in seconds."""
+    """Failed logins by an address and the token that is guessed there. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._at: dict[str, list[float]] = {}
 
-    def wait(self, remote: str) -> float:
-        """Return the seconds until another login from ``remote`` may be tried; 0 for at once."""
+    def wait(self, whose: str) -> float:
+        """Return the seconds until another login of ``whose`` may be tried; 0 for at once."""
         since = self._clock() - FAILURES_WITHIN
-        recent = [at for at in self._at.get(remote, []) if at > since]
+        recent = [at for at in self._at.get(whose, []) if at > since]
         return max(1.0, recent[0] - since) if len(recent) >= FAILURES_MAX else 0.0
 
-    def note(self, remote: str) -> None:
-        """Note a failed login from ``remote``."""
-        self._at[remote] = [*self._at.pop(remote, [])[1 - FAILURES_MAX :], self._clock()]
-        if len(self._at) > ADDRESSES_MAX:
+    def note(self, whose: str) -> None:
+        """Note a failed login of ``whose``."""
+        self._at[whose] = [*self._at.pop(whose, [])[1 - FAILURES_MAX :], self._clock()]
+        if len(self._at) > FAILING_MAX:
             del self._at[next(iter(self._at))]
 
 

@@ -36,16 +36,12 @@ def prepare(connection: sa.Connection, flows: Mapping[str, Flow], limit: int) ->
     if not changed:
         return None
     ids = sorted({number for _, number in changed})
-    before = transfer_index.entries(connection, ids)
     transfers = stored.load_ids(connection, ids)
     logs = emitted_logs.load(connection, (event for one in transfers for event in one.occurrences))
     after = {one.id: entry(flows.get(one.flow), one, logs) for one in transfers}
     none = Entry()
-    return Update(
-        changed[-1][0],
-        len(changed) == limit,
-        {number: (before.get(number, none), after.get(number, none)) for number in ids},
-    )
+    entries = {number: after.get(number, none) for number in ids}
+    return Update(changed[-1][0], len(changed) == limit, entries)
 
 
 def entry(

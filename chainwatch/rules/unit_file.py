@@ -49,7 +49,7 @@ class ExpectedAlert:
 
 @dataclass(frozen=True)
 class AlertTest:
-    """The alerts named ``alert`` that fire at ``at``, counted from the start; ``annotations``: compared, too."""
+    """The alerts named ``alert`` that fire ``at`` after the test's start; without annotations, by labels alone."""
 
     at: int
     alert: str

@@ -195,6 +195,7 @@ _POSTGRES_TYPES: dict[type, str] = {
     sa.BigInteger: "int8",
     sa.SmallInteger: "int2",
     sa.Integer: "int4",
+    sa.Boolean: "bool",
     sa.Double: "float8",
     sa.Text: "text",
     sa.LargeBinary: "bytea",

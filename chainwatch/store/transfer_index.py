@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from chainwatch.store import bulk
 from chainwatch.store.index_tables import step_counts, transfer_changes, transfer_index, transfer_terms
+from chainwatch.store.tables import transfers
 
 HOUR = 3_600
 _EXACT = 6
@@ -47,23 +48,27 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Update(NamedTuple):
-    """The entries of transfers that changed, before and after; ``last`` is the last of these changes."""
+    """The entries that transfers have now, after their changes up to ``last``."""
 
     last: int
     is_full: bool
-    entries: Mapping[int, tuple[Entry, Entry]]
+    entries: Mapping[int, Entry]
 
     def save(self, connection: sa.Connection) -> None:
-        """Store the entries; note that these changes are indexed."""
+        """Store the entries; note that these changes are indexed.
+
+        What they replace is read here: a commit of which the answer was lost is repeated, and counts nothing twice.
+        """
+        replaced = self._replaced(connection)
         counts: Counter[tuple[str | int, ...]] = Counter()
         late: Counter[tuple[str | int, ...]] = Counter()
-        for before, after in self.entries.values():
+        for before, after in replaced.values():
             for sign, entry in ((-1, before), (1, after)):
                 for step, seconds, is_late in entry.counted:
                     key = (*(entry.route or ()), step, seconds)
                     counts[key] += sign
                     late[key] += sign * is_late
-        changed = self.entries.items()
+        changed = replaced.items()
         bulk.delete(
             connection,
             transfer_terms,
@@ -88,6 +93,20 @@ class Update(NamedTuple):
             [(number, _encode(new)) for number, (_, new) in changed if new != Entry()],
         )
         connection.execute(sa.delete(transfer_changes).where(transfer_changes.c.seq <= self.last))
+
+    def _replaced(self, connection: sa.Connection) -> dict[int, tuple[Entry, Entry]]:
+        """Return the entries before and after, but for transfers that were deleted since ``entries`` were made.
+
+        Those are forgotten already (see `forget`), or their deletion is a later change.
+        """
+        ids = list(self.entries)
+        before = entries(connection, ids)
+        present = {number for (number,) in bulk.select_in(connection, transfers, ("id",), "id", ids)}
+        return {
+            number: (before.get(number, Entry()), after)
+            for number, after in self.entries.items()
+            if number in present or after == Entry()
+        }
 
 
 _ADD = (

@@ -28,7 +28,7 @@ def add_page(
     async def lead(_: web.Request) -> web.Response:
         return serving.redirect(PAGE)
 
-    changes = Changes(lambda: database.commits)
+    changes = Changes(lambda: database.commits, identities.still_knows)
     rendered: KeptAnswers[str] = KeptAnswers(lambda: database.commits)
     app.add_routes([web.get("/", lead), web.get(PAGE.rstrip("/"), lead)])
     app.add_routes(assets.routes())

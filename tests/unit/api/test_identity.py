@@ -93,8 +93,21 @@ async def test_guessing_is_slowed_down_and_whoever_is_known_goes_on(serving: Ser
         assert (await served.get("/metrics", **holding))[0] == 200
 
 
+async def test_who_sends_wrong_tokens_locks_nobody_else_out_from_behind_the_same_proxy(
+    serving: Serving,
+) -> None:
+    async with serving() as served:
+        anna, ben = [await make(served, name, "viewer") for name in ("anna", "ben")]
+        bens = ben["headers"]["Authorization"]
+        for wrong in ("Bearer cw_x", bens[:-1] + "~", bens[:-4] + "AAAA"):
+            for _ in range(FAILURES_MAX):
+                await served.get("/metrics", headers={"Authorization": wrong})
+        assert (await served.get("/metrics", **ben))[0] == 429  # whose token is being guessed
+        assert (await served.get("/metrics", **anna))[0] == 200
+
+
 def test_failures_are_forgotten_in_time_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identity, "ADDRESSES_MAX", 2)
+    monkeypatch.setattr(identity, "FAILING_MAX", 2)
     now = 0.0
     failures = Failures(lambda: now)
     for _ in range(FAILURES_MAX):

@@ -149,7 +149,40 @@ async def test_a_connection_that_says_nothing_after_a_request_is_closed(
 
 
 def test_silence_ends_within_a_minute() -> None:
-    assert max(connection.HEAD_WITHIN, connection.IDLE_WITHIN, connection.READ_WITHIN) < 60
+    assert connection.HEAD_WITHIN < 60
+    assert connection.IDLE_WITHIN + connection.READ_WITHIN < 60
+
+
+async def test_a_client_that_does_not_read_the_end_of_an_answer_takes_no_place_for_ever(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[connection.Connection] = []
+
+    def note(self: connection.Connection, transport: asyncio.BaseTransport) -> None:
+        connection_made(self, transport)
+        made.append(self)
+
+    connection_made = connection.Connection.connection_made
+    monkeypatch.setattr(connection.Connection, "connection_made", note)
+    monkeypatch.setattr(connection, "READ_WITHIN", 0.2)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 0.2)
+    monkeypatch.setattr(connection, "usable_connections", lambda: 1)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.setblocking(False)
+        async with serving(wait=False) as served:
+            loop = asyncio.get_running_loop()
+            await _eventually(lambda: loop.sock_connect(client, ("127.0.0.1", served.port)))
+            async with asyncio.timeout(20):
+                while not made:
+                    await asyncio.sleep(0.01)
+                transport = made[0].transport
+                assert isinstance(transport, asyncio.Transport)
+                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+                while not transport.get_write_buffer_size():  # the kernel takes what is less
+                    await loop.sock_sendall(client, b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    await asyncio.sleep(0.01)
+            await _eventually(lambda: served.get("/-/healthy"))
 
 
 async def test_connections_are_bounded_and_room_is_made_again(
@@ -234,6 +267,21 @@ async def test_a_defect_is_logged_and_not_shown(serving: Serving, monkeypatch: p
         (line,) = logs
         assert line["event"] == "a request failed"
         assert line["error"].startswith("KeyError in test_server.py, line ")
+
+
+async def test_a_client_that_leaves_amid_its_body_is_no_defect(serving: Serving) -> None:
+    async with serving() as served:
+        with capture_logs() as logs:
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+                writer.write(
+                    b"POST /v1/silences HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf"
+                )
+                await writer.drain()
+                await asyncio.sleep(0.05)
+                writer.transport.abort()
+            await asyncio.sleep(0.1)
+        assert [one for one in logs if one["log_level"] == "error"] == []
 
 
 async def test_an_address_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,18 @@ def test_a_transfer_that_is_deleted_for_its_age_is_not_found_but_stays_counted(b
     assert bench.counts() == {}
 
 
+def test_a_transfer_that_is_deleted_while_it_is_indexed_leaves_nothing_and_counts_once(bench: Bench) -> None:
+    bench.play(batch("alpha", T0 + 9, sent(1, T0, ANNA)), batch("beta", T0 + 20, *settled(1, T0 + 10)))
+    transfers.save(bench.connection, [(one, one) for one in transfers.load_ids(bench.connection, [1])])
+    update = prepare(bench.connection, {FLOW.name: FLOW}, 10)
+    retention.prune(bench.connection, T0 + 1000, 0, 1000)
+    assert update is not None
+    update.save(bench.connection)
+    assert transfer_index.ids_with(bench.connection, transfer_index.address_term(ANNA), None, 10) == []
+    assert transfer_index.entries(bench.connection, [1]) == {}
+    assert bench.counts()[("", 10)] == (1, 0)
+
+
 @pytest.mark.parametrize("seconds", [0, 1, 63, 64, 65, 1000, 86_400, 10**9, 2**63 - 1, -5, -1000])
 def test_counted_times_are_exact_when_short_and_near_when_long(seconds: int) -> None:
     near = rounded(seconds)

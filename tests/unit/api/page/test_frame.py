@@ -18,7 +18,7 @@ from jinja2 import Template
 from chainwatch.api import identity
 from chainwatch.api.kept import KeptAnswers
 from chainwatch.api.page import assets, events, screens
-from chainwatch.api.page.rendering import key, render, span, when
+from chainwatch.api.page.rendering import breakable, key, render, span, when
 from chainwatch.api.page.screen import Action, Asked
 from chainwatch.api.page.serving import own_place
 from chainwatch.operations import access
@@ -198,11 +198,12 @@ def test_sessions_of_one_token_are_bounded(monkeypatch: pytest.MonkeyPatch, sqli
 async def test_guesses_at_the_login_share_the_limit_of_all_logins(serving: Serving) -> None:
     async with serving() as served, browser() as client:
         token = await make_token(served, "anna", "viewer")
+        wrong = token[:-2] + ("AA" if token[-2:] != "AA" else "BB")
         for _ in range(identity.FAILURES_MAX):
-            status, html = await send(client, f"{served.url}/ui/login", {"token": token[:-1] + "~"})
+            status, html = await send(client, f"{served.url}/ui/login", {"token": wrong})
             assert (status, "unknown or was removed" in html) == (401, True)
         assert (await send(client, f"{served.url}/ui/login", {"token": token}))[0] == 429
-        assert (await served.get("/metrics", headers={"Authorization": "Bearer x"}))[0] == 429
+        assert (await served.get("/metrics", headers={"Authorization": f"Bearer {token}"}))[0] == 429
 
 
 async def test_another_sites_page_cannot_log_in_and_its_links_lead_back_with_the_cookie(
@@ -330,6 +331,11 @@ async def test_a_change_is_said_within_a_second_and_nothing_more(
     async with serving() as served, served.client.get(f"{served.url}/ui/events") as answer:
         assert answer.headers["X-Accel-Buffering"] == "no"
         assert answer.content_type == "text/event-stream"
+        assert (answer.headers["Server"], answer.headers["X-Content-Type-Options"]) == (
+            "chainwatch",
+            "nosniff",
+        )
+        assert (await served.ask("HEAD", "/ui/events"))[0] == 405  # it would get events where none may be
         lines = answer.content
         async with asyncio.timeout(5):
             assert await lines.readuntil(b"\n\n") == b"retry: 3000\n\n"
@@ -352,6 +358,32 @@ async def test_pages_that_listen_are_bounded_and_end_with_the_server(
         async with asyncio.timeout(5):
             while (await served.get("/ui/nothing"))[0] != 404:
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("way", ["logged in", "bearer"])
+async def test_a_page_that_listens_is_left_alone_once_its_token_is_removed(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(identity, "CALLERS_FRESH_FOR", 0.0)
+    monkeypatch.setattr(events, "EVENTS_EVERY", 0.1)
+    monkeypatch.setattr(events, "LOOK_EVERY", 0.02)
+    async with serving() as served, browser() as client:
+        await make_token(served, "ben", "viewer")
+        token = await make_token(served, "anna", "viewer")
+        if way == "logged in":
+            await logged_in(served, client, token)
+        headers = {"Authorization": f"Bearer {token}"} if way == "bearer" else {}
+        async with client.get(f"{served.url}/ui/events", headers=headers) as answer:
+            await answer.content.readuntil(b"\n\n")
+            await asyncio.to_thread(operating(served).write, access.remove_token, "anna", "test")
+            async with asyncio.timeout(5):
+                assert await answer.content.read() == b""
+
+
+def test_a_very_long_word_has_places_to_break() -> None:
+    assert breakable("a b" * 500 + "<") == "a b" * 500 + "&lt;"
+    assert breakable("&" * 450) == "<wbr>".join(["&amp;" * 200, "&amp;" * 200, "&amp;" * 50])
+    assert breakable("\u202e\0") == "\\u202e\\x00"
 
 
 def test_text_is_shown_as_text() -> None:
