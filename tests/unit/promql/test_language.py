@@ -131,6 +131,7 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
         ("'a", 1, 1, "unterminated quoted string"),
         ("1.2.3", 1, 1, "bad number or duration syntax"),
         ("", 1, 1, "no expression found"),
+        ('up{a="\ud800"}', 1, 7, "no UTF-8"),
     ],
 )
 def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> None:
