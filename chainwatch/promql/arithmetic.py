@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 NAN = math.nan
 INF = math.inf
-_CANCELLED = 1e-15
-"""A sum that is smaller than this share of its largest summand depends on how one adds."""
+_CLOSE = 1e-9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,8 +79,8 @@ def kahan_sum(values: Sequence[float]) -> float:
         exact = math.fsum(values)
     except (OverflowError, ValueError):
         return _compensated_sum(values)
-    if abs(exact) > _CANCELLED * max(max(values, default=0.0), -min(values, default=0.0)):
-        return exact  # compensation has this result, too, but takes longer
+    if abs(sum(values) - exact) <= _CLOSE * abs(exact):
+        return exact  # values that do not cancel: compensation has this result, too, but takes longer
     return _compensated_sum(values)
 
 

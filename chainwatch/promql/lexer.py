@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     (?P<space>[ \t\r\n]+|\#[^\n]*)
   | (?P<duration>(?=[0-9])(?:[0-9]+y)?(?:[0-9]+w)?(?:[0-9]+d)?(?:[0-9]+h)?(?:[0-9]+m(?!s))?(?:[0-9]+s)?(?:[0-9]+ms)?
         (?<=[ywdhms])(?![A-Za-z0-9_.]))
-  | (?P<number>(?:0[xX](?:_?[0-9a-fA-F])+
+  | (?P<number>(?:0[xX](?:_?[0-9a-fA-F]){1,16}
         |(?=\.?[0-9])(?:[0-9](?:_?[0-9])*)?(?:\.(?:[0-9](?:_?[0-9])*)?)?(?:[eE][+-]?[0-9]+)?)(?![A-Za-z0-9_.]))
   | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<text>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`[^`]*`)
@@ -23,6 +23,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
 _PART = re.compile(r"([0-9]+)(ms|[ywdhms])")
 _UNITS = {
@@ -62,6 +63,8 @@ def tokenize(source: str) -> list[Token]:
     """Return the tokens of ``source``, the last of kind ``end``. Raises ``ParseError``."""
     if len(source) > LENGTH_MAX:
         raise ParseError(f"the query is longer than {LENGTH_MAX:,} characters", 1, 1)
+    if (broken := _SURROGATE.search(source)) is not None:
+        raise error_at(source, broken.start(), "the query is no UTF-8")
     tokens: list[Token] = []
     place = brackets = 0
     while place < len(source):

@@ -18,7 +18,7 @@ VALUES_MAX = 1_000_000
 _METRIC = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)?\s*(\{)?")
 _TEXT = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
 _LABEL = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*|{_TEXT})\s*(?:=\s*({_TEXT})\s*)?(,|(?=\}}))")
-_NUMBER = r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
+_NUMBER = r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
 _VALUE = re.compile(
     rf"(?P<first>{_NUMBER})(?:(?P<step>[+-](?![+-]){_NUMBER.removeprefix('[+-]?')})?x(?P<times>[0-9]+))?"
 )

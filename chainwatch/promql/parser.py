@@ -45,6 +45,8 @@ NESTING_MAX = 100
 """How deep a query may be nested, chains of operators included."""
 NODES_MAX = 10_000
 """Parts of a query."""
+PATTERNS_MAX = 100_000
+"""Instructions of all patterns of a query."""
 _REMEMBERED_MAX = 1_000
 """Characters of a query that is parsed only once."""
 
@@ -77,7 +79,7 @@ def _parse(text: str) -> Query:
     return Query(text, root, type_of(root))
 
 
-_parse_once = lru_cache(1024)(_parse)
+_parse_once = lru_cache(256)(_parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class _Parser:
         self._cursor = Cursor(source)
         self._nesting = 0
         self._parts = 0
+        self._patterns = 0
 
     def parse_all(self) -> Node:
         if self._cursor.at.kind == "end":
@@ -313,6 +316,9 @@ class _Parser:
                     if self._cursor.at.text.lower() == "or":
                         raise self._cursor.error("'or' between matchers is no PromQL", kind=Unsupported)
                     raise self._cursor.unexpected(" in label matching, expected ',' or '}'")
+                self._patterns += matchers[-1].size
+                if self._patterns > PATTERNS_MAX:
+                    raise self._cursor.error("the query's patterns are too large together")
         if all(matcher.takes("") for matcher in matchers):
             raise self._cursor.error(
                 "vector selector must contain at least one non-empty matcher", token.start

@@ -13,6 +13,8 @@ At = int | Literal["start", "end"] | None
 CAPTURING_MAX = 1_000
 """Characters of a pattern of which groups are used."""
 GROUPS_MAX = 50
+_PATTERN_BYTES = 4_000_000
+"""Memory that a compiled pattern may take."""
 
 
 class Matcher:
@@ -29,6 +31,11 @@ class Matcher:
         self.operator = operator
         self.value = value
         self._pattern = compile_pattern(value) if operator in ("=~", "!~") else None
+
+    @property
+    def size(self) -> int:
+        """How many instructions the pattern has; 0 where there is none."""
+        return self._pattern.programsize if self._pattern is not None else 0
 
     def takes(self, value: str) -> bool:
         """Return whether a label's ``value`` passes."""
@@ -58,6 +65,7 @@ def compile_pattern(pattern: str, *, captures: bool = False) -> re2._Regexp[str]
     options.log_errors = False
     options.dot_nl = True
     options.never_capture = not captures
+    options.max_mem = _PATTERN_BYTES
     if captures and len(pattern) > CAPTURING_MAX:
         raise ValueError(f"longer than {CAPTURING_MAX:,} characters")
     try:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
+import structlog
+
 from chainwatch.promql.errors import EvaluationError, PromqlError
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import parse
@@ -18,6 +20,8 @@ from chainwatch.promql.series import NAME, STALE, Labels, Source
 from chainwatch.promql.sharing import share
 from chainwatch.rules.model import AlertingRule, Group, RecordingRule, Rule
 from chainwatch.rules.template import Values, expand
+
+_log = structlog.get_logger(__name__)
 
 ALERTS = "ALERTS"
 ALERTS_FOR_STATE = "ALERTS_FOR_STATE"
@@ -121,6 +125,10 @@ def evaluate_group(
             continue
         except PromqlError as error:
             yield RuleResult(rule, before, [], moment, str(error))
+            continue
+        except Exception as error:  # noqa: BLE001 - one rule must not silence the others of its group
+            _log.exception("rule_evaluation_fault", rule=rule.name)
+            yield RuleResult(rule, before, [], moment, f"{type(error).__name__}: {error}"[:500])
             continue
         series = frozenset(labels for labels, _ in samples) if samples else frozenset()
         ended = before.series - series

@@ -66,7 +66,11 @@ def _read_group(fields: Fields) -> Group:
     if not name:
         fields.complain("the group's name must not be empty")
     labels = _labels(fields, "labels", template=False)
-    rules = [_read_rule(rule) for rule in fields.tables("rules", "a rule", _RULE_KEYS)]
+    rules = [
+        _read_rule(rule)
+        for rule in fields.tables("rules", "a rule", _RULE_KEYS)
+        if len(fields.problems) < PROBLEMS_MAX
+    ]
     limit = fields.whole("limit")
     if limit < 0:
         fields.complain("limit must not be negative", fields.place("limit"))

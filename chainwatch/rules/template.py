@@ -29,7 +29,9 @@ from chainwatch.rules.template_syntax import parse_template
 OUTPUT_MAX = 65_536
 """Characters of a result; what is longer is cut."""
 STEPS_MAX = 100_000
-"""Actions that one expansion may take."""
+"""Actions that one expansion may take; one that reads long texts or lists counts as several."""
+_CHARACTERS_A_STEP = 16
+_QUERY_STEPS = 1_000
 _CALLS_MAX = 20
 """How deep templates may include each other."""
 
@@ -76,6 +78,7 @@ def _read(source: str) -> Template:
     return Template(source)
 
 
+_BY_CHARACTER = ("reReplaceAll", "match")
 _WITH_VALUES = ("query", "tmpl", "externalURL", "pathPrefix", "and", "or")
 
 
@@ -97,6 +100,15 @@ def _check(items: list[Item], defined: dict[str, list[Item]]) -> None:
             waiting.append(node.commands)
         elif isinstance(node, Chain):
             waiting.append(node.base)
+
+
+def _steps_of(value: Any, *, by_character: bool = False) -> int:
+    """Return how many steps it counts for to read ``value``."""
+    if isinstance(value, str):
+        return len(value) if by_character else len(value) // _CHARACTERS_A_STEP
+    if isinstance(value, list):
+        return len(value)
+    return sum(map(_steps_of, value.values())) if isinstance(value, dict) else 0
 
 
 class _Stop(Exception):
@@ -125,7 +137,7 @@ class _Expansion:
         )
         try:
             self._write(items, data, self._scope(data))
-        except (RecursionError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        except (RecursionError, TypeError, AttributeError, ValueError, LookupError, ArithmeticError) as error:
             # a function got what it does not take
             raise error if isinstance(error, TemplateError) else TemplateError(str(error)) from None
         except _Stop as stop:
@@ -144,14 +156,13 @@ class _Expansion:
 
     def _write(self, items: list[Item], dot: Any, scope: dict[str, Any]) -> None:
         for item in items:
-            self._steps -= 1
-            if self._steps < 0:
-                raise TemplateError(f"takes more than {STEPS_MAX:,} steps")
+            self._spend(1)
             if isinstance(item, str):
                 self._emit(item)
             elif isinstance(item, Output):
                 value = self._pipeline(item.pipeline, dot, scope)
                 if not item.pipeline.variables:
+                    self._spend(_steps_of(value))
                     self._emit(show(value))
             elif isinstance(item, Branch):
                 self._branch(item, dot, scope)
@@ -159,6 +170,11 @@ class _Expansion:
                 self._include(item.name, self._pipeline(item.pipeline, dot, scope) if item.pipeline else None)
             elif isinstance(item, Jump):
                 raise _Stop(item.kind)
+
+    def _spend(self, steps: int) -> None:
+        self._steps -= steps
+        if self._steps < 0:
+            raise TemplateError(f"takes more than {STEPS_MAX:,} steps")
 
     def _emit(self, text: str) -> None:
         self._parts.append(text[: self._room])
@@ -223,9 +239,7 @@ class _Expansion:
         return value
 
     def _command(self, command: list[Operand], last: list[Any], dot: Any, scope: dict[str, Any]) -> Any:
-        self._steps -= 1
-        if self._steps < 0:
-            raise TemplateError(f"takes more than {STEPS_MAX:,} steps")
+        self._spend(1)
         first, *rest = command
         if isinstance(first, Name):
             if first.name in ("and", "or"):
@@ -248,7 +262,10 @@ class _Expansion:
     def _call(self, name: str, arguments: list[Any]) -> Any:
         if name == "query":
             (text,) = arguments
-            return [self._sample(sample) for sample in self._values.query(text)]
+            self._spend(_QUERY_STEPS)
+            samples = self._values.query(text)
+            self._spend(len(samples))
+            return [self._sample(sample) for sample in samples]
         if name == "externalURL":
             return self._values.external_url
         if name == "pathPrefix":
@@ -259,6 +276,7 @@ class _Expansion:
             self._include(template, dot)
             made, self._parts = "".join(self._parts), before
             return made
+        self._spend(sum(_steps_of(one, by_character=name in _BY_CHARACTER) for one in arguments))
         made = FUNCTIONS[name](*arguments)
         if isinstance(made, str) and len(made) > OUTPUT_MAX:
             raise TemplateError(f"a text is longer than {OUTPUT_MAX:,} characters")

@@ -15,7 +15,7 @@ from chainwatch.promql.lexer import parse_duration
 from chainwatch.promql.syntax import compile_pattern
 from chainwatch.rules.template_nodes import TemplateError
 
-REPLACED_MAX = 4_000_000
+REPLACED_MAX = 200_000
 """Characters that ``reReplaceAll`` could make."""
 WIDTH_MAX = 200
 """Width and precision that ``printf`` takes."""
@@ -269,7 +269,8 @@ def _replace_all(pattern: str, replacement: str, text: str) -> str:
             if name is None:
                 return "$"
             if name.isdecimal():
-                return (match.group(int(name)) or "") if int(name[:6]) <= compiled.groups else ""
+                index = int(name) if len(name) < 6 else -1
+                return (match.group(index) or "") if 0 <= index <= compiled.groups else ""
             return (match.group(name) or "") if name in compiled.groupindex else ""
 
         return _REFERENCE.sub(group, replacement)

@@ -54,6 +54,7 @@ _ESCAPES = {
     "f": "\f",
     "v": "\v",
 }
+_DIGITS_MAX = 40
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U000[0-9a-fA-F]{5}|[0-7]{3}|.)", re.DOTALL)
 _KEYWORDS = frozenset(
     {"if", "else", "end", "range", "with", "define", "template", "block", "break", "continue"}
@@ -345,9 +346,13 @@ class _Reader:
 
 
 def _number(text: str) -> int | float:
-    if text.lower().lstrip("+-").startswith("0x"):
-        return int(text, 16)
-    return float(text) if any(char in text for char in ".eE") else int(text)
+    whole = text.lower().lstrip("+-").startswith("0x")
+    if not whole and any(char in text for char in ".eE"):
+        return float(text)
+    value = int(text, 16 if whole else 10) if len(text) <= _DIGITS_MAX else 1 << 64
+    if not -(1 << 63) <= value < 1 << 63:
+        raise TemplateError(f"the number {text[:40]} overflows int64")
+    return value
 
 
 def _unquote(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -101,7 +102,7 @@ class _Reader:
     """Builds nodes from events."""
 
     def __init__(self, text: str) -> None:
-        self._lines = text.splitlines()
+        self._text = text
         self._open: list[tuple[Sequence | Mapping, str | None]] = []
         self._keys: list[Scalar | None] = []
         self._anchors: dict[str, Node] = {}
@@ -133,8 +134,18 @@ class _Reader:
 
     def _indent(self, line: int) -> int:
         """Return how far the block is indented that begins after ``line``."""
-        first = next((text for text in self._lines[line:] if text.strip()), "")
-        return len(first) - len(first.lstrip(" "))
+        return self._indents[line] if line < len(self._indents) else 0
+
+    @cached_property
+    def _indents(self) -> list[int]:
+        """For each line, by how much the next one with text is indented, itself included."""
+        indents = []
+        below = 0
+        for line in reversed(self._text.splitlines()):
+            if line.strip():
+                below = len(line) - len(line.lstrip(" "))
+            indents.append(below)
+        return indents[::-1]
 
     def _begin(self, node: Sequence | Mapping, anchor: str | None) -> None:
         if self._in_key():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from itertools import pairwise
 
 import pytest
@@ -130,6 +131,7 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
         ("'a", 1, 1, "unterminated quoted string"),
         ("1.2.3", 1, 1, "bad number or duration syntax"),
         ("", 1, 1, "no expression found"),
+        ('up{a="\ud800"}', 1, 7, "no UTF-8"),
     ],
 )
 def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> None:
@@ -159,6 +161,25 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
 def test_refuses_by_name_what_it_does_not_support(text: str, name: str) -> None:
     with pytest.raises(Unsupported, match=name):
         parse(text)
+
+
+def test_no_number_is_too_long_to_read() -> None:
+    for text in ("0x" + "f" * 60_000, "1" * 60_000 + "z", "m[" + "9" * 60_000 + "s]"):
+        with pytest.raises(ParseError):
+            parse(text)
+    started = time.monotonic()
+    with pytest.raises(ParseError, match="bad value"):
+        parse_values("1" * 100_000 + "x")
+    assert time.monotonic() - started < 1
+
+
+def test_patterns_are_bounded_together() -> None:
+    started = time.monotonic()
+    with pytest.raises(ParseError, match="the query's patterns are too large together"):
+        parse(" or ".join(f"m{{a=~`\\pL{{{count}}}`}}" for count in range(10, 60)))
+    with pytest.raises(ParseError, match="pattern too large"):
+        parse("m{a=~`\\pL{900}`}")
+    assert time.monotonic() - started < 3
 
 
 def test_results_have_the_type_of_the_query(source: MemorySource) -> None:

@@ -207,6 +207,14 @@ def test_a_rule_that_reads_too_much_does_not_harm_the_next_one() -> None:
     assert (second.error, second.samples[0].value) == (None, 1)
 
 
+def test_a_rule_that_fails_unforeseen_does_not_silence_the_next_one() -> None:
+    run = Run(_group("  - {record: a, expr: 'm{job=~\".+\"}'}\n  - {alert: Always, expr: vector(1)}\n"))
+    run.put("m", 1, job="\ud800")  # no text that a pattern can read
+    first, _ = run.step()
+    assert str(first.error).startswith("UnicodeEncodeError")
+    assert run.states == ["firing"]
+
+
 def test_a_series_that_ended_gives_no_alert() -> None:
     run = Run(_group("  - {alert: High, expr: m > 5}"))
     run.put("m", 9)

@@ -65,6 +65,7 @@ def _expand(source: str, value: float = 7.0) -> str:
             "h a 10.0.0.1:80",
         ),
         ('{{ reReplaceAll "(x+)" "<$1>" "axxb" }} {{ parseDuration "1h30m" }}', "a<xx>b 5400"),
+        ('{{ reReplaceAll "(a)" "<$0000009>" "ba" }}', "b<>"),
         ('{{ reReplaceAll "a*" "-" "baac" }} {{ reReplaceAll "é*" "-" "日éé" }}', "-b-c- -日-"),
         (
             "{{ toTime 1.0005 }} {{ humanizeTimestamp 0.1234 }}",
@@ -124,6 +125,8 @@ def test_compares_nan_as_go_does() -> None:
         "{{ toUpper 5 }}",
         "{{ humanizeTimestamp 1e300 }}",
         '{{ parseDuration "x" }}',
+        '{{ printf "%d" ' + "9" * 5000 + " }}",
+        "{{ 0xffffffffffffffffff }}",
     ],
 )
 def test_an_error_becomes_text(source: str) -> None:
@@ -166,6 +169,15 @@ def test_nothing_takes_long_or_grows_without_bound() -> None:
     )
     doubled = '{{ $x := "ab" }}' + '{{ $x = printf "%s%s" $x $x }}' * 100 + "{{ $x }}"
     assert "a text is longer than" in _expand(doubled)
+    for text in (
+        '{{ range query "up" }}' * 9 + '{{ reReplaceAll "a" "b" $labels.long }}' + "{{ end }}" * 9,
+        '{{ range query "many" }}{{ $x := query "many" | sortByLabel "job" }}{{ end }}',
+        '{{ range query "many" }}{{ $x := print $labels.long $labels.long }}{{ end }}',
+    ):
+        values = Values(
+            {"long": "a" * 30_000}, 1.0, query=lambda text: _SAMPLES * (5_000 if text == "many" else 1)
+        )
+        assert "takes more than 100,000 steps" in expand(text, values)
     assert "too long" in _expand(f'{{{{ reReplaceAll "" "{"x" * 9000}" "{"y" * 9000}" }}}}')
     assert "more than 100 operands" in _expand("{{ print " + "1 " * 200 + "}}")
     wide = '{{ printf "%999999d" 1 }}' * 1000
