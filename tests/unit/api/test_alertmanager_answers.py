@@ -189,6 +189,16 @@ async def test_valid_alerts_are_stored_beside_invalid_ones(serving: Serving) -> 
         assert [one["labels"] for one in found] == [{"b": "2"}, {"a": "1"}]  # by fingerprint
 
 
+async def test_the_list_at_the_root_has_the_same_labels(serving: Serving) -> None:
+    sent = [{"host": "db"}, {"alertname": "Long", "path": "x" * 5_000, "severity": "page"}]
+    async with serving() as served:
+        posted = [{"labels": labels, "annotations": {"summary": "s"}} for labels in sent]
+        assert (await served.ask("POST", "/api/v2/alerts", json=posted))[0] == 200
+        _, found = await served.get("/alerts")
+        assert [one["labels"] for one in found["alerts"]] == sent[::-1]
+        assert [one["annotations"] for one in found["alerts"]] == [{"summary": "s"}] * 2
+
+
 async def test_what_prometheus_posts_at_once_may_have_long_annotations(serving: Serving) -> None:
     alerts = [{"labels": {"n": str(n)}, "annotations": {"description": "x" * 15_000}} for n in range(256)]
     async with serving() as served:
