@@ -77,5 +77,5 @@ def _detail(error: web.HTTPException, request: web.Request) -> str:
         case web.HTTPMethodNotAllowed():
             return f"{request.method[:20]} is not possible here; possible: {', '.join(sorted(error.allowed_methods))}"
         case web.HTTPRequestEntityTooLarge():
-            return "the body is larger than 1 MiB, decompressed"
+            return "the body is larger than 1 MiB (alerts: 4 MiB), decompressed"
     return error.reason

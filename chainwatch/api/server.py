@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from chainwatch.api import health, metrics, pessimism, v1
 from chainwatch.api.alertmanager import routes as alertmanager
 from chainwatch.api.alertmanager.errors import translate_problems
+from chainwatch.api.alertmanager.routes import POSTED_ALERTS
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.handshake import Handshakes
@@ -27,6 +28,8 @@ from chainwatch.store.errors import StoreError
 
 BODY_MAX = 2**20
 """Bytes of a request's body, decompressed."""
+ALERTS_MAX = 2**22
+"""The same for posted alerts: Prometheus posts 256 at once, and drops them all where they are refused."""
 LISTEN_AGAIN = 5.0
 """Seconds until it is tried again to listen."""
 CLOSE_WITHIN = 1.0
@@ -163,5 +166,11 @@ async def _read_body(request: web.Request, handler: Handler) -> web.StreamRespon
         refusal = problem(400, "no other protocol is spoken here: leave out the header Upgrade")
         refusal.force_close()
         return refusal
-    await request.read()
+    if request.path == POSTED_ALERTS:
+        request = request.clone(client_max_size=ALERTS_MAX)
+    try:
+        await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        _log.warning("a request was refused: its body is too large", path=request.path[:200])
+        raise
     return await handler(request)

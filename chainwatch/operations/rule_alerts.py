@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alerting.policy.severities import as_sent
 from chainwatch.operations import alert_actions
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.paging import Cursors, check_limit
 from chainwatch.operations.queries import list_alerts
+from chainwatch.operations.unresolved_alerts import as_sent
 from chainwatch.operations.views import AlertView, alert_views
 from chainwatch.store.alerting import alerts
 
@@ -113,15 +113,16 @@ def _seconds(moment: int | None) -> float | None:
 
 
 def _active(view: AlertView) -> ActiveAlert:
+    labels, annotations = as_sent(view)
     return ActiveAlert(
         id=view.id,
         rule=view.name,
         severity=view.severity,
         state=view.state,
         value=_number(view.annotations.get("value")),
-        labels=as_sent(view.labels),
+        labels=labels,
         started_at=alerts.milliseconds(view.starts_at),
-        annotations=view.annotations,
+        annotations=annotations,
     )
 
 

@@ -15,6 +15,7 @@ from chainwatch.alerting.policy.muting import Context as MutingContext
 from chainwatch.alerting.policy.routing import Route
 from chainwatch.alerting.policy.silences import is_in_effect, silence_matchers
 from chainwatch.operations.context import Context
+from chainwatch.operations.views import AlertView
 from chainwatch.store.alerting import alerts, silences
 from chainwatch.support.bounds import LABEL_MAX, beginning
 
@@ -67,7 +68,7 @@ def list_unresolved(connection: sa.Connection, context: Context, now: float) -> 
     return found
 
 
-def as_sent(alert: Alert) -> tuple[Mapping[str, str], Mapping[str, str]]:
+def as_sent(alert: Alert | AlertView) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return the labels and annotations of ``alert`` as its sender wrote them."""
     labels: Mapping[str, str] = sent_labels(alert.labels)
     annotations = alert.annotations

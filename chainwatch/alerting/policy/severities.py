@@ -55,13 +55,3 @@ class Severities(msgspec.Struct, frozen=True):
             return []
         pattern = "(?i:" + "|".join(re.escape(name) for name in sorted(names)) + ")"
         return [("severity", "!~" if takes_others else "=~", pattern)]
-
-
-def as_sent(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return an alert's ``labels`` with the severity that its program sent, or without any where it sent none."""
-    if SENT_SEVERITY not in labels:
-        return dict(labels)
-    sent = {**labels, "severity": labels[SENT_SEVERITY]}
-    return {
-        name: value for name, value in sent.items() if name != SENT_SEVERITY and (value or name != "severity")
-    }

@@ -39,7 +39,10 @@ from chainwatch.operations.errors import NotFound
 
 GONE_PATHS = ("/api/v1/receivers", "/api/v1/alerts/groups", "/api/v1/silences", "/api/v1/silence/{id}")
 """Paths of Alertmanager's API before version 2 that Prometheus has none of."""
+POSTED_ALERTS = PREFIX + "alerts"
 JSON = "application/json"
+STORED_AT_ONCE = 1_000
+"""The most alerts that are stored in one transaction, so that a huge post delays nothing else for long."""
 
 Handle = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -124,8 +127,9 @@ class _Api:
     async def post_alerts(self, request: web.Request) -> web.Response:
         body = await _json_body(request)
         posted = await asyncio.to_thread(parse_alerts, body, self._severities, time.time(), RESOLVE_TIMEOUT)
-        if posted.valid:
-            await asyncio.wrap_future(self._running.alerting.accept(posted.valid))
+        for at in range(0, len(posted.valid), STORED_AT_ONCE):
+            some = posted.valid[at : at + STORED_AT_ONCE]
+            await asyncio.wrap_future(self._running.alerting.accept(some))
         return said(400, "; ".join(posted.invalid)) if posted.invalid else web.Response()
 
     async def post_silence(self, request: web.Request) -> web.Response:

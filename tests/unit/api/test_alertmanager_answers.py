@@ -189,6 +189,29 @@ async def test_valid_alerts_are_stored_beside_invalid_ones(serving: Serving) -> 
         assert [one["labels"] for one in found] == [{"b": "2"}, {"a": "1"}]  # by fingerprint
 
 
+async def test_the_list_at_the_root_has_the_same_labels(serving: Serving) -> None:
+    sent = [{"host": "db"}, {"alertname": "Long", "path": "x" * 5_000, "severity": "page"}]
+    async with serving() as served:
+        posted = [{"labels": labels, "annotations": {"summary": "s"}} for labels in sent]
+        assert (await served.ask("POST", "/api/v2/alerts", json=posted))[0] == 200
+        _, found = await served.get("/alerts")
+        assert [one["labels"] for one in found["alerts"]] == sent[::-1]
+        assert [one["annotations"] for one in found["alerts"]] == [{"summary": "s"}] * 2
+
+
+async def test_what_prometheus_posts_at_once_may_have_long_annotations(serving: Serving) -> None:
+    alerts = [{"labels": {"n": str(n)}, "annotations": {"description": "x" * 15_000}} for n in range(256)]
+    async with serving() as served:
+        status, _ = await served.ask("POST", "/api/v2/alerts", json=alerts)
+        assert status == 200
+        status, said = await served.ask("POST", "/api/v2/alerts", json=alerts * 2)
+        assert (status, said["code"]) == (413, 413)
+        status, _ = await served.ask("POST", "/api/v2/silences", data=b" " * 2**21, headers=JSON)
+        assert status == 413
+        _, found = await served.get("/api/v2/alerts")
+        assert len(found) == len(alerts)
+
+
 async def test_alerts_have_the_same_fingerprints_times_and_labels(
     serving: Serving, theirs: Alertmanager
 ) -> None:
