@@ -61,6 +61,7 @@ def kinds(connection: sa.Connection, since: float | None = None, until: float | 
         chosen = chosen.where(alerts.c.raised_at < until)
     one = chosen.subquery().c
     waited = one.taken_at - one.starts_at / 1000.0
+    lasted = (one.ends_at - one.starts_at) / 1000.0  # SQLite refuses sums of integers that are too large
     query = (
         sa.select(
             one.name,
@@ -70,13 +71,13 @@ def kinds(connection: sa.Connection, since: float | None = None, until: float | 
             sa.func.count(one.taken_at),
             sa.func.coalesce(sa.func.sum(sa.case((waited > 0, waited), else_=0.0)), 0.0),
             sa.func.count(one.ends_at),
-            sa.func.coalesce(sa.func.sum(one.ends_at - one.starts_at), 0),
+            sa.func.coalesce(sa.func.sum(lasted), 0.0),
         )
         .group_by(one.name, one.severity)
         .order_by(one.name, one.severity)
     )
     return [
-        Kind(name, severity, number, int(firing), taken, float(waited), ended, int(lasted) / 1000)
+        Kind(name, severity, number, int(firing), taken, float(waited), ended, float(lasted))
         for name, severity, number, firing, taken, waited, ended, lasted in connection.execute(query)
     ]
 

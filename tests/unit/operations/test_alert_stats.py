@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from chainwatch.operations import alert_actions
 from chainwatch.operations.alert_stats import alert_statistics
 from chainwatch.operations.context import Access
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.queries import list_alerts
+from chainwatch.operations.reports import alert_totals
+from chainwatch.store.alerting.alert_tables import alerts
 from tests.support.operating import end_alert, raise_alert
 from tests.unit.operations.conftest import T0, Clock
 
@@ -42,3 +45,15 @@ def test_a_window_begins_at_its_start_and_ends_just_before_its_end(access: Acces
     assert access.read(alert_statistics, since=T0 - 1, until=T0).number == 0
     with pytest.raises(Invalid, match="ends before it begins"):
         access.read(alert_statistics, since=T0, until=T0)
+
+
+def test_however_long_alerts_lasted_their_mean_is_known(access: Access, clock: Clock) -> None:
+    """Other programs choose the times of their alerts, of which there are many."""
+    for key in ("1", "2", "3"):
+        raise_alert(access, "Late", key=key)
+    with access.database.transaction() as connection:
+        connection.execute(sa.update(alerts).values(starts_at=0, ends_at=2**62, state="resolved"))
+    clock.now += 1
+
+    assert access.read(alert_statistics).mean_time_to_resolve == pytest.approx(2**62 / 1000)
+    assert access.read(alert_totals).mean_time_to_resolve == pytest.approx(2**62 / 1000)
