@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import AnyStr, Generic, NamedTuple
+from dataclasses import dataclass
+from typing import AnyStr, Generic
 
 FRESH_FOR = 2.0
 """Seconds for which an answer serves everybody, while nothing is committed here. Other processes may commit meanwhile."""
@@ -16,12 +17,14 @@ LENGTH_MAX = 2**18
 """The most bytes, or characters, of one that is kept: a larger one serves only who waited for it."""
 
 
-class _Kept(NamedTuple, Generic[AnyStr]):
-    """An answer that is made, or being made, for the state after ``commits`` commits."""
+@dataclass
+class _Kept(Generic[AnyStr]):
+    """An answer that is made, or being made for ``waiting`` requests, for the state after ``commits`` commits."""
 
     commits: int
     at: float
     answer: asyncio.Future[AnyStr]
+    waiting: int = 0
 
 
 class KeptAnswers(Generic[AnyStr]):
@@ -39,7 +42,10 @@ class KeptAnswers(Generic[AnyStr]):
         self._kept: OrderedDict[tuple[object, ...], _Kept[AnyStr]] = OrderedDict()
 
     async def get(self, key: tuple[object, ...], make: Callable[[], Awaitable[AnyStr]]) -> AnyStr:
-        """Return the answer to ``key``; ``make`` makes it where there is none of the present state."""
+        """Return the answer to ``key``; ``make`` makes it where there is none of the present state.
+
+        The making is cancelled once every request that waits for it has ended, so that it delays no other.
+        """
         commits, now = self._commits(), self._clock()
         kept = self._kept.pop(key, None)
         if kept is None or kept.commits != commits or now - kept.at >= self._fresh_for:
@@ -48,7 +54,15 @@ class KeptAnswers(Generic[AnyStr]):
         self._kept[key] = kept
         if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
-        return await asyncio.shield(kept.answer)
+        kept.waiting += 1
+        try:
+            return await asyncio.shield(kept.answer)
+        finally:
+            kept.waiting -= 1
+            if not kept.waiting and not kept.answer.done():
+                kept.answer.cancel()
+                if self._kept.get(key) is kept:  # who asks next must not get what is being cancelled
+                    del self._kept[key]
 
     def _made(self, key: tuple[object, ...], made: asyncio.Future[AnyStr]) -> None:
         """Forget an answer that is no use to others."""

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from importlib.resources import files
 from typing import Any
@@ -319,6 +320,36 @@ async def test_many_who_look_at_one_page_have_it_made_once_until_something_chang
     for _ in range(2):
         with pytest.raises(LookupError):
             await pages.get(("b",), fail)
+
+
+async def test_an_answer_is_made_no_further_once_all_have_gone_who_wait_for_it() -> None:
+    pages: KeptAnswers[str] = KeptAnswers(lambda: 0)
+    begun: list[str] = []
+    ended: list[str] = []
+
+    def making(name: str) -> Callable[[], Awaitable[str]]:
+        async def make() -> str:
+            begun.append(name)
+            try:
+                await asyncio.sleep(0.05)
+            finally:
+                ended.append(name)
+            return name
+
+        return make
+
+    first, second = (asyncio.ensure_future(pages.get(("a",), making("first"))) for _ in range(2))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    assert await second == "first"  # one is left who waits
+    alone = asyncio.ensure_future(pages.get(("b",), making("alone")))
+    await asyncio.sleep(0.01)
+    assert ended == ["first"]
+    alone.cancel()
+    await asyncio.sleep(0)  # its making has not ended yet when another asks
+    assert await pages.get(("b",), making("again")) == "again"
+    assert ended == ["first", "alone", "again"]
+    assert begun == ["first", "alone", "again"]
 
 
 async def test_a_change_is_said_within_a_second_and_nothing_more(
