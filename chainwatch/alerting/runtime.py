@@ -134,17 +134,23 @@ class AlertingRuntime:
 
     # --- life ---------------------------------------------------------------------------------------------
 
-    async def resume(self, *, reloaded: bool = False, clock_set_by: float = 0.0) -> None:
+    async def resume(
+        self, *, reloaded: bool = False, clock_set_by: float = 0.0, cut_off: bool = False
+    ) -> None:
         """Let stored alerts and groups follow the configuration; call it once, before anything else is written.
 
-        ``reloaded``: this process has run with another configuration until now. ``clock_set_by``: seconds
-        by which the clock was set since the last run (negative: back). Waits while the database refuses.
+        ``reloaded``: this process has run with another configuration until now. ``clock_set_by``: seconds by which the
+        clock was set since the last run (negative: back). ``cut_off``: other programs could send nothing until now, so
+        their alerts last as if they were sent again now. Waits while the database refuses.
         """
         self._notify_since = await retrying(lambda: self._database.read(schema.created_at))
         if self._config.extend is not None:
             self._config = await retrying(partial(self._database.read, self._config.extend))
             self._dispatch.show(self._config.external_url, self._config.presenter)
         self._engine = self._engine_of(self._config, [])
+        if cut_off:
+            prolong = partial(expiries.prolong, longest=self._resolve_timeout)
+            await retrying(lambda: asyncio.wrap_future(self.write(lambda c, now: (prolong(c, now), None))))
         await retrying(lambda: self._reroute(reloaded=reloaded, clock_set_by=clock_set_by))
 
     async def start(self, *, follow_clock: bool = False) -> None:
@@ -210,8 +216,7 @@ class AlertingRuntime:
     async def drain(self, within: float, shut: Callable[[], bool]) -> bool:
         """Send everything queued or grouped, without waiting for groups to fill; return whether that was done in time.
 
-        ``within``: seconds; with 0, groups keep their times. ``shut`` refuses further submissions and returns True,
-        unless some are still to be stored.
+        ``within``: seconds; with 0, groups keep their times. ``shut`` refuses submissions unless some wait to be stored.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within
@@ -277,10 +282,7 @@ class AlertingRuntime:
     # --- changes ------------------------------------------------------------------------------------------
 
     def write(self, job: Callable[[sa.Connection, float], tuple[T, float | None]]) -> Future[T]:
-        """Run ``job`` in a transaction of the writing thread; it returns its result and when the next flush is due.
-
-        Timers and queues are woken once it is committed.
-        """
+        """Run ``job`` in a transaction, then wake queues; it returns its result and when the next flush is due."""
         return self._dispatch.write(job)
 
     async def raise_signals(self, signals: Sequence[Signal]) -> None:

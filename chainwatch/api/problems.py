@@ -50,7 +50,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem(error.status, _detail(error, request), kept)
     except (NotFound, Invalid, Conflict) as error:
         return problem(next(s for kind, s in _STATUS_OF.items() if isinstance(error, kind)), str(error))
-    except (RequestPayloadError, ClientPayloadError, HttpProcessingError):
+    except (RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError):
         return problem(400, "the body is not what its headers say: check Content-Length and Content-Encoding")
     except StoreError as error:
         _log.warning("a request was not answered", path=request.path, reason=str(error))

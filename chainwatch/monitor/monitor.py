@@ -209,7 +209,8 @@ class Monitor:
             lambda c: blocks.check_chain_ids(c, {n.name: n.chain_id for n in settings.networks.values()})
         )
         await self._write(lambda c: clamping.seen(c, self._clock()))
-        await self._alerting.resume(reloaded=self._reloaded, clock_set_by=self._clock_set_by)
+        reloaded, set_by = self._reloaded, self._clock_set_by
+        await self._alerting.resume(reloaded=reloaded, clock_set_by=set_by, cut_off=not (reloaded or set_by))
         await self._take_up_changes()
         await self._records.load()
         start = self._supervisor.start

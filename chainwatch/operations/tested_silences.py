@@ -63,8 +63,10 @@ def put(
 ) -> int:
     """Store a silence and return its id: that of the silence that it ``replaces`` where that one only changes.
 
-    Otherwise that one ends now. Raises ``NotFound`` where there is none.
+    Otherwise that one ends now, and the new one has its intervals. Raises ``NotFound`` where there is none.
     """
+    begins = max(wanted.starts_at, now)
+    new = Silence({}, begins, wanted.ends_at, wanted.author, wanted.comment, now, tests=wanted.tests)
     if replaces is not None:
         before = _tested(_stored(connection, replaces), context, now)
         if _only_changes(before, wanted, now):
@@ -79,8 +81,9 @@ def put(
             silences.replace(connection, changed)
             return replaces
         silences.expire(connection, [replaces], now)
-    begins = max(wanted.starts_at, now)
-    new = Silence({}, begins, wanted.ends_at, wanted.author, wanted.comment, now, tests=wanted.tests)
+        new = msgspec.structs.replace(
+            new, during=before.silence.during, warn_before=before.silence.warn_before
+        )
     return silences.add(connection, new)
 
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 NAN = math.nan
 INF = math.inf
+_CANCELLED = 1e-15
+"""A sum that is smaller than this share of its largest summand depends on how one adds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -75,9 +77,15 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 def kahan_sum(values: Sequence[float]) -> float:
     """Return the sum with Neumaier's compensation, as Prometheus adds."""
     try:
-        return math.fsum(values)
+        exact = math.fsum(values)
     except (OverflowError, ValueError):
-        pass
+        return _compensated_sum(values)
+    if abs(exact) > _CANCELLED * max(max(values, default=0.0), -min(values, default=0.0)):
+        return exact  # compensation has this result, too, but takes longer
+    return _compensated_sum(values)
+
+
+def _compensated_sum(values: Sequence[float]) -> float:
     total = lost = 0.0
     for value in values:
         after = total + value
@@ -94,13 +102,11 @@ def kahan_sum(values: Sequence[float]) -> float:
 def mean(values: Sequence[float]) -> float:
     """Return the mean, also where the sum would be too large for a float."""
     count = len(values)
-    try:
-        return math.fsum(values) / count
-    except (OverflowError, ValueError):
-        pass
-    if any(math.isinf(value) or value != value for value in values):
-        return sum(values)
-    return math.fsum(value / count for value in values)
+    total = kahan_sum(values)
+    if math.isfinite(total):
+        return total / count
+    endless = [value for value in values if not math.isfinite(value)]
+    return sum(endless) if endless else math.fsum(value / count for value in values)
 
 
 def variance(values: Sequence[float]) -> float:

@@ -27,7 +27,6 @@ from chainwatch.promql.xxhash import hash_labels
 Element = tuple[Labels, float, bool]
 Vector = list[Element]
 
-_NAME_ONLY = (NAME,)
 _INT64 = float(1 << 63)
 
 
@@ -42,7 +41,7 @@ def aggregate(node: Aggregation, vector: Vector, parameter: float | str | None) 
     result: Vector = []
     compute = _REDUCTIONS[operator]
     for labels, members in _groups(node, vector):
-        result.append((labels, compute([value for _, value, _ in members]), members[0][2]))
+        result.append((labels, compute([value for _, value, _ in members]), _unnamed(members)))
     return result
 
 
@@ -57,6 +56,11 @@ def _groups(node: Aggregation, vector: Vector) -> Iterable[tuple[Labels, Vector]
         labels = element[0]
         groups.setdefault(labels.drop(names) if node.without else labels.keep(names), []).append(element)
     return groups.items()
+
+
+def _unnamed(members: Vector) -> bool:
+    """Return whether a group has no name in the final result: one member without is enough."""
+    return any(unnamed for _, _, unnamed in members)
 
 
 def _least(values: Sequence[float]) -> float:
@@ -89,7 +93,7 @@ def _aggregate_by(node: Aggregation, vector: Vector, parameter: float) -> Vector
     """Return an aggregation that takes a number: quantile, and those that choose elements."""
     if node.operator == "quantile":
         return [
-            (labels, quantile(parameter, [value for _, value, _ in members]), members[0][2])
+            (labels, quantile(parameter, [value for _, value, _ in members]), _unnamed(members))
             for labels, members in _groups(node, vector)
         ]
     if parameter != parameter:
@@ -134,7 +138,7 @@ def _count_values(node: Aggregation, vector: Vector, label: str) -> Vector:
         kept = labels.drop(names) if node.without else labels.keep(names)
         group = kept.put({label: format_float(value)})
         counts[group] = counts.get(group, 0.0) + 1
-        unnamed.setdefault(group, dropped)
+        unnamed[group] = unnamed.get(group, False) or dropped
     return [(labels, count, unnamed[labels]) for labels, count in counts.items()]
 
 
@@ -222,7 +226,9 @@ def _unique(matching: Matching, vector: Vector, side: str) -> dict[object, Eleme
         signature = _signature(matching, element[0])
         if signature in found:
             group = (
-                element[0].keep(matching.labels) if matching.on else element[0].drop((*matching.labels, NAME))
+                element[0].keep(matching.labels)
+                if matching.on
+                else element[0].drop((*matching.labels, *METADATA))
             )
             twice = ", ".join(_show(one) for one in sorted((found[signature][0], element[0])))
             raise EvaluationError(
@@ -251,7 +257,7 @@ def _signature(matching: Matching, labels: Labels) -> object:
     """Return what two elements have in common that belong together."""
     if matching.on:
         return tuple([labels.get(name) for name in matching.labels])
-    return labels.drop((*matching.labels, NAME) if matching.labels else _NAME_ONLY)
+    return labels.drop((*matching.labels, *METADATA) if matching.labels else METADATA)
 
 
 def _signatures(matching: Matching, vector: Vector) -> set[object]:

@@ -30,11 +30,11 @@ class Record(dict[str, Any]):
 
 
 class Time:
-    """A moment, printed as Go does."""
+    """A moment in whole milliseconds, printed as Go does."""
 
     def __init__(self, seconds: float) -> None:
         try:
-            self._moment = _EPOCH + timedelta(seconds=seconds)
+            self._moment = _EPOCH + timedelta(milliseconds=int(math.trunc(seconds * 1e9) / 1e6))
         except (OverflowError, ValueError):
             raise TemplateError(f"{seconds:g} cannot be represented as a time") from None
 
@@ -274,7 +274,14 @@ def _replace_all(pattern: str, replacement: str, text: str) -> str:
 
         return _REFERENCE.sub(group, replacement)
 
-    return str(compiled.sub(expand, text))
+    parts: list[str] = []
+    end = 0
+    for match in compiled.finditer(text):
+        if parts and match.start() == match.end() == end:
+            continue  # directly after a match there is no empty one
+        parts += [text[end : match.start()], expand(match)]
+        end = match.end()
+    return "".join([*parts, text[end:]])
 
 
 def _strip_port(host: str) -> str:
@@ -344,8 +351,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ne": lambda first, second: not _equals(first, second),
     "lt": _compared(lambda first, second: bool(first < second)),
     "le": _compared(lambda first, second: bool(first <= second)),
-    "gt": _compared(lambda first, second: bool(first > second)),
-    "ge": _compared(lambda first, second: bool(first >= second)),
+    "gt": _compared(lambda first, second: not first <= second),  # true for NaN, as in Go
+    "ge": _compared(lambda first, second: not first < second),
     "not": lambda value: not is_true(value),
     "urlquery": lambda *values: quote_plus("".join(map(show, values))),
     "first": _first,

@@ -15,9 +15,10 @@ from chainwatch.promql.parser import Query
 from chainwatch.promql.series import Labels
 from chainwatch.rules.fields import Fields, Problem
 from chainwatch.rules.files import RuleFileError, read_query, read_tables
-from chainwatch.rules.yaml_tree import Scalar
+from chainwatch.rules.yaml_tree import Mapping, Place, Scalar
 
 _FILE_KEYS = frozenset({"rule_files", "evaluation_interval", "group_eval_order", "fuzzy_compare", "tests"})
+_IGNORE_ANNOTATIONS = "ignore_annotations"
 _TEST_KEYS = frozenset(
     {
         "name",
@@ -28,10 +29,11 @@ _TEST_KEYS = frozenset(
         "promql_expr_test",
         "external_labels",
         "external_url",
+        _IGNORE_ANNOTATIONS,
     }
 )
 _SERIES_KEYS = frozenset({"series", "values"})
-_ALERT_KEYS = frozenset({"eval_time", "alertname", "exp_alerts"})
+_ALERT_KEYS = frozenset({"eval_time", "alertname", "exp_alerts", _IGNORE_ANNOTATIONS})
 _EXPECTED_ALERT_KEYS = frozenset({"exp_labels", "exp_annotations"})
 _QUERY_KEYS = frozenset({"expr", "eval_time", "exp_samples"})
 _SAMPLE_KEYS = frozenset({"labels", "value", "histogram"})
@@ -47,11 +49,12 @@ class ExpectedAlert:
 
 @dataclass(frozen=True)
 class AlertTest:
-    """The alerts named ``alert`` that fire at ``at``, counted from the test's start."""
+    """The alerts named ``alert`` that fire ``at`` after the test's start; without annotations, by labels alone."""
 
     at: int
     alert: str
     expected: tuple[ExpectedAlert, ...]
+    annotations: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,9 @@ def read_unit_file(text: str) -> UnitFile:
     """Return the unit tests of a file. Raises ``RuleFileError``."""
     problems: list[Problem] = []
     tables = read_tables(text, problems)
-    if not tables:
-        raise RuleFileError(problems or [Problem(1, 1, "the file has no tests")])
-    fields = Fields(tables[0], "a file of unit tests", _FILE_KEYS, problems)
+    fields = Fields(
+        tables[0] if tables else Mapping(Place(1, 1)), "a file of unit tests", _FILE_KEYS, problems
+    )
     file = UnitFile(
         tuple(_texts(fields, "rule_files")),
         fields.duration("evaluation_interval") or _DEFAULT_INTERVAL,
@@ -121,13 +124,17 @@ def _texts(fields: Fields, key: str) -> list[str]:
 
 
 def _read_test(fields: Fields) -> UnitTest:
+    annotations = not fields.flag(_IGNORE_ANNOTATIONS)
     return UnitTest(
         fields.text("name"),
         fields.table.place.line,
         fields.duration("interval") or _DEFAULT_INTERVAL,
         _start(fields),
         tuple(_read_series(one) for one in fields.tables("input_series", "an input series", _SERIES_KEYS)),
-        tuple(_read_alert(one) for one in fields.tables("alert_rule_test", "an alert's test", _ALERT_KEYS)),
+        tuple(
+            _read_alert(one, annotations)
+            for one in fields.tables("alert_rule_test", "an alert's test", _ALERT_KEYS)
+        ),
         tuple(
             read
             for one in fields.tables("promql_expr_test", "a query's test", _QUERY_KEYS)
@@ -166,7 +173,7 @@ def _read_series(fields: Fields) -> tuple[Labels, list[float | None]]:
     return labels, values
 
 
-def _read_alert(fields: Fields) -> AlertTest:
+def _read_alert(fields: Fields, annotations: bool) -> AlertTest:
     name = fields.text("alertname")
     if not name:
         fields.complain("an item under alert_rule_test misses required attribute alertname")
@@ -174,7 +181,8 @@ def _read_alert(fields: Fields) -> AlertTest:
         ExpectedAlert(one.texts("exp_labels"), one.texts("exp_annotations"))
         for one in fields.tables("exp_alerts", "an expected alert", _EXPECTED_ALERT_KEYS)
     )
-    return AlertTest(fields.duration("eval_time") or 0, name, expected)
+    annotations = annotations and not fields.flag(_IGNORE_ANNOTATIONS)
+    return AlertTest(fields.duration("eval_time") or 0, name, expected, annotations)
 
 
 def _read_query_test(fields: Fields) -> QueryTest | None:

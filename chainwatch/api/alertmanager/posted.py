@@ -199,7 +199,7 @@ def _check_tests(tests: tuple[LabelTest, ...]) -> None:
             build_tests([(name, operator, value)])
         except ValueError as error:
             raise InvalidSilence(f"{where}: invalid regular expression {_quoted(value)}: {error}") from None
-    if all(takes(build_tests([test]), {}) for test in tests):
+    if all(test[1] in ("=", "=~") and takes(build_tests([test]), {}) for test in tests):
         raise InvalidSilence("silence invalid: at least one matcher must not match the empty string")
 
 

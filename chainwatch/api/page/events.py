@@ -20,7 +20,13 @@ KEEPALIVE = 15.0
 """Seconds without an event after which a comment shows proxies and browsers that the connection lives."""
 ROOM_FOR_REQUESTS = 100
 """Connections that are kept for requests: pages beyond ask again by the clock alone."""
-HEADERS = {hdrs.CONTENT_TYPE: "text/event-stream", hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
+HEADERS = {
+    hdrs.CONTENT_TYPE: "text/event-stream",
+    hdrs.CACHE_CONTROL: "no-store",
+    hdrs.SERVER: "chainwatch",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 class Changes:
@@ -41,7 +47,7 @@ class Changes:
 
     def routes(self) -> list[web.RouteDef]:
         """Return the route of the events."""
-        return [web.get("/ui/events", self._stream)]
+        return [web.get("/ui/events", self._stream, allow_head=False)]
 
     async def close(self, _: web.Application | None = None) -> None:
         """End all streams; browsers ask again for one."""

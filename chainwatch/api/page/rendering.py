@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -28,6 +29,7 @@ _COPY = Markup(
     '<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true" fill="none" stroke="currentColor">'
     '<rect x="5.500" y="5.500" width="8" height="8" rx="1.500"/><path d="M10.500 3.500v-1h-8v8h1"/></svg>'
 )
+_LONG_WORD = re.compile(r"\S{200}")
 CLIPPED_TO = 300
 """Characters of a text that a list shows."""
 
@@ -98,6 +100,11 @@ def clip(text: str) -> str:
     return text if len(text) <= CLIPPED_TO else f"{text[: CLIPPED_TO - 1]}…"
 
 
+def breakable(text: str) -> Markup:
+    """Return a text whose very long words have places to break: browsers take minutes to find their own."""
+    return Markup("<wbr>").join(_LONG_WORD.sub("\\g<0>\0", clean(text)).split("\0"))
+
+
 def lines(text: str) -> Markup:
     """Return text of several lines, each shown as one."""
     return Markup("\n").join(clean(line) for line in text.split("\n"))
@@ -123,7 +130,7 @@ def _environment() -> Environment:
     )
     environment.globals.update(asset=address, when=when)
     environment.filters.update(
-        span=span, moment=moment, key=key, short=short, hour=hour, clip=clip, lines=lines
+        span=span, moment=moment, key=key, short=short, hour=hour, clip=clip, lines=lines, breakable=breakable
     )
     environment.tests["web"] = is_web
     return environment

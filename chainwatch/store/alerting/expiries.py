@@ -34,6 +34,17 @@ def delete(connection: sa.Connection, fingerprints: Sequence[str]) -> None:
     bulk.delete(connection, alert_expiries, ("fingerprint",), [(f,) for f in fingerprints])
 
 
+def prolong(connection: sa.Connection, now: float, longest: float) -> int:
+    """Have alerts last from ``now`` for as long as from when they were last sent, but at most ``longest`` seconds.
+
+    None of them ends sooner by that. Returns how many end later.
+    """
+    lasts = alert_expiries.c.expires_at - alert_expiries.c.sent_at
+    until = now + sa.case((lasts < longest, lasts), else_=longest)
+    statement = sa.update(alert_expiries).where(alert_expiries.c.expires_at < until)
+    return connection.execute(statement.values(expires_at=until)).rowcount
+
+
 def due(connection: sa.Connection, now: float, limit: int) -> list[Expiry]:
     """Return up to ``limit`` expiries that are due, the earliest first."""
     query = (

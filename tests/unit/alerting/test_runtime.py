@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from chainwatch.alerting.engine import submission
 from chainwatch.alerting.providers.callback import CallbackProvider
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.config import ReceiverSettings, read_dict
-from chainwatch.store.alerting import alerts
+from chainwatch.store.alerting import alerts, expiries
 from chainwatch.store.database import Database
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.receiver import Receiver
@@ -79,6 +80,26 @@ async def test_what_expired_between_two_lives_resolves_before_anybody_is_notifie
     runtime = AlertingRuntime(database, config())
     await runtime.resume()
     assert states(database) == {"Odd": "resolved"}
+    await runtime.close()
+
+
+@pytest.mark.parametrize(("sent_for", "longest", "lasts"), [(240.0, 300.0, 240.0), (7200.0, 300.0, 300.0)])
+async def test_what_nobody_could_send_again_between_two_lives_still_fires_for_as_long_as_if_it_was(
+    database: Database, sent_for: float, longest: float, lasts: float
+) -> None:
+    async with running(database) as runtime:
+        await submit(runtime, LABELS)
+    now = time.time()
+    with database.transaction() as connection:
+        (known,) = expiries.due(connection, now + 7200, 2)
+        sent_at = now - 10_000
+        missed = msgspec.structs.replace(known, expires_at=sent_at + sent_for, timeout=False, sent_at=sent_at)
+        expiries.save(connection, [missed])
+    runtime = AlertingRuntime(database, config(), resolve_timeout=longest)
+    await runtime.resume(cut_off=True)
+    assert states(database) == {"Odd": "firing"}
+    with database.reading() as connection:
+        assert (expiries.next_due(connection) or 0.0) - now == pytest.approx(lasts, abs=20.0)
     await runtime.close()
 
 

@@ -162,6 +162,25 @@ async def test_what_is_wrong_is_said_as_text(serving: Serving) -> None:
             assert isinstance(said, str)
 
 
+NEGATIVE = [
+    ("x", "false", "false", 200),
+    ("x.*", "true", "false", 200),
+    (".*", "true", "false", 200),
+    ("", "false", "false", 200),
+    ("x|", "true", "true", 400),
+]
+"""A test's value, ``isRegex`` and ``isEqual``; and the status for a silence with that one alone."""
+
+
+async def test_a_silence_may_test_only_what_a_label_is_not(serving: Serving, theirs: Alertmanager) -> None:
+    async with serving() as served:
+        for value, is_regex, is_equal, status in NEGATIVE:
+            test = f'{{"name": "a", "value": "{value}", "isRegex": {is_regex}, "isEqual": {is_equal}}}'
+            for url in (served.url, theirs.url):
+                answered = await answer("POST", f"{url}/api/v2/silences", silence(f"[{test}]"))
+                assert answered[0] == status, (url, test)
+
+
 async def test_valid_alerts_are_stored_beside_invalid_ones(serving: Serving) -> None:
     async with serving() as served:
         alerts = [{"labels": {"a": "1"}}, {"labels": {}}, {"labels": {"b": "2"}}]

@@ -269,6 +269,21 @@ async def test_a_defect_is_logged_and_not_shown(serving: Serving, monkeypatch: p
         assert line["error"].startswith("KeyError in test_server.py, line ")
 
 
+async def test_a_client_that_leaves_amid_its_body_is_no_defect(serving: Serving) -> None:
+    async with serving() as served:
+        with capture_logs() as logs:
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", served.port)
+                writer.write(
+                    b"POST /v1/silences HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhalf"
+                )
+                await writer.drain()
+                await asyncio.sleep(0.05)
+                writer.transport.abort()
+            await asyncio.sleep(0.1)
+        assert [one for one in logs if one["log_level"] == "error"] == []
+
+
 async def test_an_address_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "LISTEN_AGAIN", 0.01)
     with socket.socket() as taken:

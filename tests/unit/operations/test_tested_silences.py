@@ -78,6 +78,15 @@ def test_a_silence_of_the_command_line_has_tests_and_keeps_its_intervals(access:
     assert silenced(access) == [[made.id]]
 
 
+def test_a_silence_that_replaces_another_is_in_effect_only_where_that_one_was(access: Access) -> None:
+    during = access.write(
+        silencing.add_silence, {"alertname": ["Late"]}, "me", during=["office"], warn_before=60.0
+    )
+    number = access.write(tested_silences.put, wanted(access.clock(), tests=(("a", "=", "b"),)), during.id)
+    (shown,) = access.read(silencing.list_silences).rows
+    assert (shown.id, shown.during) == (number, ["office"])
+
+
 def test_all_tests_of_one_label_must_pass(access: Access) -> None:
     raise_alert(access, "Late")
     raise_alert(access, "Later")

@@ -144,6 +144,7 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
     [
         ("histogram_sum(up)", "histogram_sum"),
         ("info(up)", "info"),
+        ('timeseries_gen("up")', "timeseries_gen"),
         ("up[5m + 1m]", "durations"),
         ("up offset (1m * 2)", "durations"),
         ("up[step()]", "durations"),
@@ -190,6 +191,41 @@ def test_long_ranges_are_computed_as_short_ones() -> None:
     assert isinstance(result, Vector)
     # the first sample is not in the range, and the rise goes on until the range's end
     assert result.samples[0].value == pytest.approx((risen - 1) / 498 * 499, rel=1e-3)
+
+
+def _source_of(series: dict[str, str]) -> MemorySource:
+    source = MemorySource()
+    for name, values in series.items():
+        for index, value in enumerate(parse_values(values)):
+            if value is not None:
+                source.append(parse_labels(name), index * 60_000, value)
+    return source
+
+
+def test_values_that_cancel_each_other_are_added_as_prometheus_adds() -> None:
+    source = _source_of(
+        {"m": "-2e220 -1e219 0.5 2.5 1e217 -1e217 2e220 7 1e219 -500", "n": "1e100 1 -1e100 1"}
+    )
+    assert _vector("avg_over_time(m[1h])", source) == {"{}": 0.0}
+    assert _vector("sum_over_time(n[1h])", source) == {"{}": 2.0}
+
+
+def test_the_mean_of_finite_and_infinite_values_is_infinite() -> None:
+    assert _vector("avg_over_time(m[1h])", _source_of({"m": "1.7e308 1.7e308 -Inf"})) == {"{}": -math.inf}
+
+
+@pytest.mark.parametrize("aggregation", ["sum by (__name__) (", "quantile by (__name__) (0, "])
+def test_a_group_loses_its_name_when_one_member_has(aggregation: str) -> None:
+    source = _source_of({'m{a="1"}': "1x9", 'm{a="2"}': "1x9"})
+    assert list(_vector(aggregation + 'm{a="1"} or -m{a="2"})', source)) == ["{}"]
+    assert list(_vector(aggregation + 'm{a="1"} or m{a="2"})', source)) == ["m"]
+
+
+def test_series_are_matched_whatever_their_type_and_unit() -> None:
+    source = _source_of({'a{__type__="gauge",x="1"}': "6x9", 'b{__unit__="bytes",x="1"}': "2x9"})
+    assert _vector("a / b", source) == {'{x="1"}': 3.0}
+    assert _vector("(a - b) / a", source) == pytest.approx({'{x="1"}': 2 / 3})
+    assert _vector("a unless b", source) == {}
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,11 @@ def _expand(source: str, value: float = 7.0) -> str:
             "h a 10.0.0.1:80",
         ),
         ('{{ reReplaceAll "(x+)" "<$1>" "axxb" }} {{ parseDuration "1h30m" }}', "a<xx>b 5400"),
+        ('{{ reReplaceAll "a*" "-" "baac" }} {{ reReplaceAll "é*" "-" "日éé" }}', "-b-c- -日-"),
+        (
+            "{{ toTime 1.0005 }} {{ humanizeTimestamp 0.1234 }}",
+            "1970-01-01 00:00:01 +0000 UTC 1970-01-01 00:00:00.123 +0000 UTC",
+        ),
         ('{{ define "t" }}<{{ .arg0 }}{{ .arg1 }}>{{ end }}{{ template "t" (args 1 "b") }}', "<1b>"),
         ('{{ define "t" }}{{ . }}{{ end }}{{ tmpl "t" 5 }}', "5"),
         ("{{ $externalLabels.region }}{{ .ExternalURL }}", "eu"),
@@ -92,6 +97,12 @@ def test_prints_what_go_prints(source: str, text: str) -> None:
 )
 def test_prints_numbers_as_go_does(value: float, text: str) -> None:
     assert _expand("{{ $value }}", value) == text
+
+
+def test_compares_nan_as_go_does() -> None:
+    assert _expand(
+        "{{ gt $value 1.0 }} {{ ge $value 1.0 }} {{ lt $value 1.0 }} {{ le $value 1.0 }}", math.nan
+    ) == ("true true false false")
 
 
 @pytest.mark.parametrize(

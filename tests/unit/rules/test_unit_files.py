@@ -123,7 +123,6 @@ def test_a_range_is_open_on_the_left_unlike_in_promtool_2_42(tmp_path: Path) -> 
         ("tests: [{alert_rule_test: [{eval_time: 100y, alertname: a}]}]", "more than 1,000,000 evaluations"),
         ("group_eval_order: [a, a]", "a group name is repeated"),
         ("tests: [{start_timestamp: noon}]", "start_timestamp: 'noon' is no time"),
-        ("", "1:1: the file has no tests"),
     ],
 )
 def test_bad_files_fail_with_the_reason(tmp_path: Path, text: str, wanted: str) -> None:
@@ -131,6 +130,26 @@ def test_bad_files_fail_with_the_reason(tmp_path: Path, text: str, wanted: str) 
     file.write_text(text)
     failures = rule_files.test(file).failures
     assert any(wanted in failure for failure in failures), failures
+
+
+def test_an_empty_file_has_no_tests(tmp_path: Path) -> None:
+    (tmp_path / "test.yml").write_text("# later\n")
+    assert rule_files.test(tmp_path / "test.yml").failures == []
+    assert _promtool(tmp_path, "test", "rules", "test.yml")
+
+
+@pytest.mark.parametrize(
+    ("test", "alert"), [("", "ignore_annotations: true"), ("ignore_annotations: true", "")]
+)
+def test_annotations_can_be_ignored(tmp_path: Path, test: str, alert: str) -> None:
+    (tmp_path / "rules.yml").write_text(_RULES)
+    file = tmp_path / "test.yml"
+    expected = "{eval_time: 3m, alertname: High, %s exp_alerts: [{exp_labels: {job: a, severity: %s}}]}"
+    for severity, fine in (("warn", True), ("page", False)):
+        body = expected % (alert and f"{alert},", severity)
+        text = _TESTS.format(interval="1m", values="1 6 6 6", kind="alert_rule_test", body=body)
+        file.write_text(text + f"  {test}\n")
+        assert (rule_files.test(file).failures == []) is fine
 
 
 def test_a_test_may_begin_at_any_time(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from jinja2 import Template
 from chainwatch.api import identity
 from chainwatch.api.kept import KeptAnswers
 from chainwatch.api.page import assets, events, screens
-from chainwatch.api.page.rendering import key, render, span, when
+from chainwatch.api.page.rendering import breakable, key, render, span, when
 from chainwatch.api.page.screen import Action, Asked
 from chainwatch.api.page.serving import own_place
 from chainwatch.operations import access
@@ -331,6 +331,11 @@ async def test_a_change_is_said_within_a_second_and_nothing_more(
     async with serving() as served, served.client.get(f"{served.url}/ui/events") as answer:
         assert answer.headers["X-Accel-Buffering"] == "no"
         assert answer.content_type == "text/event-stream"
+        assert (answer.headers["Server"], answer.headers["X-Content-Type-Options"]) == (
+            "chainwatch",
+            "nosniff",
+        )
+        assert (await served.ask("HEAD", "/ui/events"))[0] == 405  # it would get events where none may be
         lines = answer.content
         async with asyncio.timeout(5):
             assert await lines.readuntil(b"\n\n") == b"retry: 3000\n\n"
@@ -373,6 +378,12 @@ async def test_a_page_that_listens_is_left_alone_once_its_token_is_removed(
             await asyncio.to_thread(operating(served).write, access.remove_token, "anna", "test")
             async with asyncio.timeout(5):
                 assert await answer.content.read() == b""
+
+
+def test_a_very_long_word_has_places_to_break() -> None:
+    assert breakable("a b" * 500 + "<") == "a b" * 500 + "&lt;"
+    assert breakable("&" * 450) == "<wbr>".join(["&amp;" * 200, "&amp;" * 200, "&amp;" * 50])
+    assert breakable("\u202e\0") == "\\u202e\\x00"
 
 
 def test_text_is_shown_as_text() -> None:
