@@ -155,6 +155,7 @@ transfers = Table(
     Column("state", LargeBinary, nullable=False, comment="MessagePack of its steps and what was raised"),
 )
 Index("transfers_digest", transfers.c.digest, unique=True)
+Index("transfers_opened", transfers.c.opened_at, transfers.c.id)
 Index(
     "transfers_unfinished",
     transfers.c.status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -56,6 +57,8 @@ def find(
     limit = stored if limit is None else min(limit, stored)
     start = None if wanted.key is None else bounds.beginning(wanted.key)
     statement = _selection(connection, wanted, columns, start)
+    if opened := _opened(wanted, transfers.c.opened_at):
+        statement = statement.where(*_opened_in(connection, wanted, opened))
     if wanted.address is not None:
         rows = _with_address(connection, statement, wanted.address, wanted.before_id)
     else:
@@ -78,8 +81,6 @@ def _selection(
         (wanted.key, is_cut if start is not None else _has_key(connection, wanted.key or "")),
         (wanted.origin, transfers.c.origin == wanted.origin),
         (wanted.destination, transfers.c.destination == wanted.destination),
-        (wanted.opened_from, transfers.c.opened_at >= (wanted.opened_from or 0)),
-        (wanted.opened_before, transfers.c.opened_at < (wanted.opened_before or 0)),
         (wanted.before_id, transfers.c.id < (wanted.before_id or 0)),
         (wanted.statuses or None, transfers.c.status.in_(wanted.statuses)),
         (True if _is_unfinished(wanted) else None, transfers.c.status != sa.literal_column("'complete'")),
@@ -88,6 +89,38 @@ def _selection(
         if value is not None:
             statement = statement.where(condition)
     return statement.order_by(transfers.c.id.desc())
+
+
+def _opened(wanted: Filter, at: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of ``wanted`` on when transfers opened, which is ``at``."""
+    conditions = []
+    if wanted.opened_from is not None:
+        conditions.append(at >= math.ceil(wanted.opened_from))
+    if wanted.opened_before is not None:
+        conditions.append(at < math.ceil(wanted.opened_before))
+    return conditions
+
+
+def _opened_in(
+    connection: sa.Connection, wanted: Filter, opened: Sequence[sa.ColumnElement[bool]]
+) -> list[sa.ColumnElement[bool]]:
+    """Return conditions that narrow the transfers of a window down to few, or to those from its newest one on."""
+    within = (*opened, *([transfers.c.id < wanted.before_id] if wanted.before_id is not None else ()))
+    ids = ids_where(connection, within, CANDIDATES_MAX)
+    if len(ids) < CANDIDATES_MAX:
+        return [transfers.c.id.in_(ids)]
+    found = _opened(wanted, transfers.c.opened_at + 0)  # read in the order of ids, by no other index
+    if wanted.opened_before is not None:
+        newest = connection.execute(sa.select(sa.func.max(transfers.c.id)).where(*within)).scalar_one()
+        found.append(transfers.c.id <= newest)
+    return found
+
+
+def ids_where(
+    connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]], limit: int
+) -> list[int]:
+    """Return the ids of up to ``limit`` transfers that meet the ``conditions``, in no order."""
+    return list(connection.execute(sa.select(transfers.c.id).where(*conditions).limit(limit)).scalars())
 
 
 def _with_address(

@@ -79,9 +79,10 @@ def remove(connection: sa.Connection, context: Context, now: float, asked: Asked
 
 
 def _moment(text: str) -> float:
-    """Return a date and time of a form, which is UTC, in Unix seconds. Raises ``Invalid``."""
+    """Return a date and time of a form, UTC unless it names an offset, in Unix seconds. Raises ``Invalid``."""
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise Invalid(f"from: {text[:100]!r} is not a date and time such as 2026-01-31T09:00") from None
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from chainwatch.store import transfer_totals, transfers
+from chainwatch.store import tables, transfer_search, transfer_totals, transfers
 from chainwatch.store.alerting import alerts, incidents, outbox, past_notifications
 
 READS: dict[str, tuple[Callable[[sa.Connection], Any], str]] = {
@@ -26,6 +26,10 @@ READS: dict[str, tuple[Callable[[sa.Connection], Any], str]] = {
     "sizes of incidents": (lambda c: incidents.sizes(c, [1, 2, 3]), "incident_alerts"),
     "transfers in flight": (lambda c: list(transfers.in_flight(c)), "transfers_unfinished"),
     "the oldest in flight": (transfers.oldest_in_flight, "transfers_unfinished"),
+    "transfers of a window": (
+        lambda c: transfer_search.ids_where(c, [tables.transfers.c.opened_at.between(5, 9)], 10),
+        "transfers_opened",
+    ),
     "totals of transfers": (transfer_totals.totals, "transfer_totals"),
 }
 

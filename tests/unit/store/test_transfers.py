@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chainwatch.model import Deadline, Occurrence, Raised, Transfer
-from chainwatch.store import schema, tables, transfers
+from chainwatch.store import schema, tables, transfer_search, transfers
 from chainwatch.store.transfers import DeadlineChanges, Filter
 from chainwatch.support.bounds import LABEL_MAX, cut
 
@@ -198,6 +199,28 @@ def test_transfers_are_listed_newest_first_by_what_is_asked_for(connection: sa.C
     assert keys(Filter(opened_from=200)) == ["3", "2"]
     assert keys(Filter(opened_before=200)) == ["1"]
     assert keys(Filter(opened_from=0, opened_before=100)) == []
+
+
+@pytest.mark.parametrize("candidates", [2, 4, 100])
+def test_a_window_has_all_that_opened_in_it_whatever_their_order(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch, candidates: int
+) -> None:
+    monkeypatch.setattr(transfer_search, "CANDIDATES_MAX", candidates)
+    opened = [50, None, 10, 30, 30, 20, 40, None, 10]
+    save(connection, *(transfer(str(n), opened_at=at) for n, at in enumerate(opened, 1)))
+    moments = (None, 0.0, 9.5, 10.0, 10.5, 20.0, 30.0, 31.0, 50.0, 51.0)
+    for since, until, before_id in itertools.product(moments, moments, (None, 1, 5, 9)):
+        found = transfers.select(
+            connection, Filter(opened_from=since, opened_before=until, before_id=before_id), 3
+        )
+        wanted = [
+            str(n)
+            for n, at in reversed(list(enumerate(opened, 1)))
+            if (since is None or (at is not None and at >= since))
+            and (until is None or (at is not None and at < until))
+            and (before_id is None or n < before_id)
+        ]
+        assert [one.key for one in found] == wanted[:3], (since, until, before_id)
 
 
 def test_transfers_are_counted_by_flow_and_status(connection: sa.Connection) -> None:

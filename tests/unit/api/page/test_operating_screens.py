@@ -94,11 +94,12 @@ async def test_somebody_is_put_on_call_and_removed(serving: Serving) -> None:
         form = {"schedule": "primary", "person": "ben", "lasts": "8h"}
         status, page = await send(served, "/ui/oncall", "/ui/oncall/override", **form)
         assert (status, "Remove override 1" in page) == (200, True)
-        more = {**form, "from": "2099-01-31T09:00"}
-        assert (await send(served, "/ui/oncall", "/ui/oncall/override", **more))[0] == 200
+        for begins in ("2099-01-31T09:00", "2099-01-31T11:00+02:00"):
+            more = {**form, "from": begins}
+            assert (await send(served, "/ui/oncall", "/ui/oncall/override", **more))[0] == 200
         found = operating(served).read(rota.list_overrides)
-        assert [(one.author, one.ends_at - one.starts_at) for one in found] == [("api", 28_800)] * 2
-        assert found[1].starts_at == 4_073_533_200
+        assert [(one.author, one.ends_at - one.starts_at) for one in found] == [("api", 28_800)] * 3
+        assert [one.starts_at for one in found[1:]] == [4_073_533_200] * 2
         for wrong in ({"lasts": ""}, {"lasts": "soon"}, {"from": "tomorrow"}, {"person": "carol"}):
             status, _ = await send(served, "/ui/oncall", "/ui/oncall/override", **{**form, **wrong})
             assert status in (400, 404), wrong
