@@ -87,6 +87,6 @@ async def test_a_quiet_network_is_not_blind(world: World) -> None:
     begun = time.time()
     # it is looked at more often than a WebSocket would make it: else it would be blind meanwhile
     await world.until(
-        "status", holds=lambda found: all(n["seen_until"] > begun + 1.5 for n in found["networks"])
+        "status", holds=lambda found: all((n["seen_until"] or 0) > begun + 1.5 for n in found["networks"])
     )
     assert world.notified == []

@@ -24,7 +24,7 @@ async def test_the_demo_reports_what_is_overdue_and_of_the_orphan_and_shows_it_l
         line = await demo.stdout.readline()
         assert line, "it ended"
         said += line.decode()
-    watching = asyncio.create_task(_shows(address[1], "TransferOverdue", "beta"))
+    watching = asyncio.create_task(_shows(address[1], "TransferOrphan", "beta"))  # it fires to the end
     out, err = (text.decode() for text in await demo.communicate())
     assert (demo.returncode, err) == (0, "")
     assert watching.done()
