@@ -1,6 +1,7 @@
 """Fixtures that several folders of tests share: databases and nodes, real ones."""
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.support.postgres import PostgresError, PostgresServer
 
 hypothesis.settings.register_profile("shared machine", deadline=None)  # speed is measured by scripts/bench
 hypothesis.settings.load_profile("shared machine")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; what tests start would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 _configure = structlog.configure
