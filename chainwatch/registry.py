@@ -11,7 +11,14 @@ from chainwatch.plan import Plan
 
 
 def build_checkers(
-    plan: Plan, transfers_saved: Callable[[Sequence[Changed]], None] | None = None
+    plan: Plan,
+    transfers_saved: Callable[[Sequence[Changed]], None] | None = None,
+    *,
+    by_clock: bool = True,
 ) -> list[Checker]:
-    """Return the checkers of ``plan``. ``transfers_saved`` is called with transfers that change, before their commit."""
-    return [FlowChecker.of(plan, transfers_saved), InvariantChecker.of(plan)]
+    """Return the checkers of ``plan``.
+
+    ``transfers_saved`` is called with transfers that change, before their commit. ``by_clock``: what is not answered for
+    too long by the clock is alerted, which would make a replay depend on how long it takes (S7).
+    """
+    return [FlowChecker.of(plan, transfers_saved), InvariantChecker.of(plan, by_clock=by_clock)]

@@ -18,7 +18,9 @@ from tests.support.postgres import PostgresError, PostgresServer
 hypothesis.settings.register_profile("shared machine", deadline=None)  # speed is measured by scripts/bench
 hypothesis.settings.load_profile("shared machine")
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's background job; what tests start would inherit it
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # a shell's background job; what tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -45,8 +45,16 @@ class InvariantChecker:
 
     joined = Joined({}, {})
 
-    def __init__(self, extractor: InvariantExtractor, settings: Settings, networks: Collection[str]) -> None:
-        """``networks`` are those that are followed."""
+    def __init__(
+        self,
+        extractor: InvariantExtractor,
+        settings: Settings,
+        networks: Collection[str],
+        *,
+        by_clock: bool = True,
+    ) -> None:
+        """``networks`` are those that are followed. ``by_clock``: values may be unread for too long."""
+        self._by_clock = by_clock
         self.extractor = extractor
         self.settings = settings
         self.definitions = Definitions(extractor, settings)
@@ -55,9 +63,13 @@ class InvariantChecker:
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
     @classmethod
-    def of(cls, plan: Plan) -> InvariantChecker:
+    def of(cls, plan: Plan, *, by_clock: bool = True) -> InvariantChecker:
         """Return the checker of ``plan``."""
-        return cls(plan.invariants, plan.settings, plan.watches)
+        return cls(plan.invariants, plan.settings, plan.watches, by_clock=by_clock)
+
+    def clock(self, work: Work) -> float:
+        """Return the clock's value in a transaction; where no time passes by the clock, always the same."""
+        return work.now if self._by_clock else 0.0
 
     def begin(self, work: Work) -> InvariantTransaction:
         """See ``chainwatch.pipeline.checker.Checker``."""

@@ -76,12 +76,16 @@ class Judging(NamedTuple):
 
 
 def judge(
-    work: Work, judged: Mapping[str, Judging], kept: Callable[[str], int], waiting: dict[str, float]
+    work: Work,
+    judged: Mapping[str, Judging],
+    kept: Callable[[str], int],
+    waiting: dict[str, float],
+    now: float,
 ) -> None:
     """Judge invariants, by name, by what is stored of them now.
 
     ``kept`` gives how many blocks of a network are kept. ``waiting`` is since when (the clock's value) an invariant has a
-    check without an answer and got none; it is changed.
+    check without an answer and got none; it is changed. ``now`` is the clock's value.
     """
     connection = work.connection
     stored = invariants.checks_of(connection, list(judged))
@@ -105,7 +109,7 @@ def judge(
         standing = rules.fold(_checked(check) for check in checks)
         if any(_is_answered(before, after) for before, after in zip(stored[name], checks, strict=True)):
             waiting.pop(name, None)
-        waited = work.now - waiting.setdefault(name, work.now)
+        waited = now - waiting.setdefault(name, now)
         if standing.unread_since is None:
             del waiting[name]
         known = {alert.condition: alert for alert in raised.get(name, ())}

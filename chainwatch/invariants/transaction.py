@@ -156,7 +156,8 @@ class InvariantTransaction:
                     judging.measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
-            judging.judge(self._work, judged, self._kept, self._checker.waiting)
+            now = self._checker.clock(self._work)
+            judging.judge(self._work, judged, self._kept, self._checker.waiting, now)
         sessions.settle(self._work, running, self._before)
 
     def judge_seen(self, network: str) -> None:
@@ -227,7 +228,7 @@ class InvariantTransaction:
         checks: list[tuple[str, Check]] = []
         readings: list[Reading] = []
         for name, triggers in due.items():
-            self._checker.waiting.setdefault(name, self._work.now)
+            self._checker.waiting.setdefault(name, self._checker.clock(self._work))
             invariant = self._running.invariants[name]
             is_alone = len(invariant.networks) == 1
             for header, _, is_provisional in triggers:

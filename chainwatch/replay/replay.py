@@ -86,7 +86,7 @@ class Replay:
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised this long ago, so that at the end no group has to wait."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})
-        self._checkers = build_checkers(plan, self._tally.change)
+        self._checkers = build_checkers(plan, self._tally.change, by_clock=False)
         self._pipeline = Pipeline(self._checkers, settings.networks, plan.decode, self._alerts, plan.sources)
         self._ranges: list[Range] = []
         self._ids: dict[str, int] | None = None

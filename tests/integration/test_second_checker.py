@@ -36,10 +36,13 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> None:
         return (*compile_extractors(parts, abis, add, warn), BusyExtractor("bridge", signature))
 
     def checkers(
-        plan: Plan, transfers_saved: Callable[[Sequence[Changed]], None] | None = None
+        plan: Plan,
+        transfers_saved: Callable[[Sequence[Changed]], None] | None = None,
+        *,
+        by_clock: bool = True,
     ) -> list[Checker]:
         (extractor,) = (one for one in plan.extractors if isinstance(one, BusyExtractor))
-        return [*build_checkers(plan, transfers_saved), BusyChecker(extractor, 1)]
+        return [*build_checkers(plan, transfers_saved, by_clock=by_clock), BusyChecker(extractor, 1)]
 
     monkeypatch.setattr(plans, "compile_extractors", extractors)
     for module in (monitor, replay):

@@ -63,11 +63,11 @@ def header(number: int, fork: int = 0, at: int | None = None) -> Header:
 class Chains:
     """A pipeline of the invariants of ``plan``: blocks are read as they are made, their state is what the test says."""
 
-    def __init__(self, connection: sa.Connection, plan: Plan) -> None:
+    def __init__(self, connection: sa.Connection, plan: Plan, *, by_clock: bool = True) -> None:
         self.connection = connection
         self.now = 0.0
         self.alerts = Alerts()
-        self.checker = InvariantChecker.of(plan)
+        self.checker = InvariantChecker.of(plan, by_clock=by_clock)
         checkers: list[Checker] = [FlowChecker([]), self.checker]
         self.pipeline = Pipeline(checkers, plan.settings.networks, plan.decode, self.alerts)
         target = self.checker.fingerprints(plan.settings)
@@ -181,6 +181,13 @@ def test_what_cannot_be_read_neither_raises_nor_ends_anything_and_is_an_alert_in
     chains.step(35, 9)
     chains.step(36, 11)
     assert chains.raised[3:] == [("InvariantViolated", 1_020, 1_360, "holds again")]
+
+
+def test_a_replay_raises_the_same_however_long_it_takes(connection: sa.Connection) -> None:  # S7
+    chains = Chains(connection, plan_of(floor=FLOOR), by_clock=False)
+    for number in range(1, 60):
+        chains.step(number, None)
+    assert chains.raised == []
 
 
 def test_a_check_that_is_rare_is_missed_after_the_same_time(connection: sa.Connection) -> None:
