@@ -280,7 +280,7 @@ def _superfluous(
     work: Work,
     kept: Callable[[str], int],
 ) -> list[Check]:
-    """Return the checks that tell nothing more.
+    """Return the checks that are no longer needed.
 
     These are the ones that no reorg reaches, and those amid others of the same answer, but for the newest and those by
     which the invariant stands.

@@ -13,7 +13,7 @@ from chainwatch.api.identity import STATIC
 
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 KEEP = "public, max-age=31536000, immutable"
-"""What browsers are told of a file whose address changes with its content."""
+"""`Cache-Control` of a file whose address changes with its content."""
 
 
 class Asset(NamedTuple):
