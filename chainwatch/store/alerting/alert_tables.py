@@ -135,7 +135,7 @@ Index(
     sqlite_where=notifications.c.status == "pending",
     postgresql_where=notifications.c.status == "pending",
 )
-Index("notifications_listed", notifications.c.status, notifications.c.receiver, notifications.c.id)
+Index("notifications_listed", notifications.c.status, notifications.c.id, notifications.c.receiver)
 Index("notifications_created", notifications.c.created_at)
 Index("notifications_finished", notifications.c.status, notifications.c.finished_at)
 

@@ -38,7 +38,7 @@ def upgrade() -> None:
     op.create_index("transfers_unfinished", "transfers", ["status", "id"], **_where("status != 'complete'"))
     op.create_index("alerts_by_start", "alerts", ["starts_at", "id"])
     op.create_index("alerts_counted", "alerts", ["state", "severity", "audience"])
-    op.create_index("notifications_listed", "notifications", ["status", "receiver", "id"])
+    op.create_index("notifications_listed", "notifications", ["status", "id", "receiver"])
     op.create_index("notifications_created", "notifications", ["created_at"])
 
 
