@@ -12,7 +12,7 @@ from chainwatch.promql.series import NAME
 from chainwatch.promql.syntax import compile_pattern
 from chainwatch.promql.vectors import Element, Vector
 
-_REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
+_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 _DIGITS = re.compile(r"([0-9]+)")
 TEXT_MAX = 1_000
 """Characters of a replacement or separator; labels that are joined."""
@@ -82,7 +82,7 @@ def _expand(replacement: str, match: Any) -> str:
         name = reference[1] or reference[2]
         if name is None:
             return "$"
-        if name.isdecimal():
+        if name.isascii() and name.isdecimal():
             index = int(name) if len(name) < 6 else -1
             return (match.group(index) or "") if 0 <= index <= match.re.groups else ""
         return (match.group(name) or "") if name in match.re.groupindex else ""
