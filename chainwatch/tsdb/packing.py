@@ -80,7 +80,11 @@ def _pack(numbers: Integers, plan: tuple[int, int, int]) -> bytes:
         apart = b"".join(_APART.pack(index, int(numbers[index])) for index in far)
         numbers = np.clip(numbers, least, most)
     width = (most - least).bit_length()
-    head = _HEAD.pack(width, len(far), size := least.bit_length() // 8 + 1) + least.to_bytes(size, "little", signed=True) + apart
+    head = (
+        _HEAD.pack(width, len(far), size := least.bit_length() // 8 + 1)
+        + least.to_bytes(size, "little", signed=True)
+        + apart
+    )
     if not width:
         return head
     above = (numbers - least).astype(">u8")
