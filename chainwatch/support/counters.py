@@ -22,6 +22,10 @@ REFUSALS: Count = Counter()
 """Answers that were JSON-RPC errors, by network and method."""
 ATTEMPTS: Count = Counter()
 """Attempts to notify by receiver and outcome: ``delivered``, ``failed`` (it is retried) or ``dead`` (it is not)."""
+SAMPLES_APPENDED: Count = Counter()
+"""Samples that were accepted."""
+SAMPLES_REFUSED: Count = Counter()
+"""Samples that were refused, by reason."""
 CRASHES: Count = Counter()
 """Crashes by supervised task."""
 
