@@ -127,19 +127,23 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
     while not text.startswith("}", place):
         match = _PAIR.match(text, place)
         if match is None:
-            word = _BEFORE_EQUALS.match(text, place)
-            problem = label_problem(word[1]) if word is not None else None
-            raise ValueError(problem or f'expected label="value" at {quoted(text[place:])}')
+            raise ValueError(_why_no_pair(text, place))
         plain, in_quotes, value, end = match.groups()
         label = plain if plain is not None else _unescaped(in_quotes)
         if (problem := label_problem(label, is_classic=False)) is not None:
             raise ValueError(problem)
         if value is None and plain is not None:
-            raise ValueError(f'the label {quoted(label)} has no value: write {label}="…"')
+            raise ValueError(_why_no_pair(text, place))
         yield (NAME, label) if value is None else (label, _unescaped(value))
         place = match.end()
         if not end and not text.startswith("}", place):
             raise ValueError(f"expected , or }} at {quoted(text[place:])}")
+
+
+def _why_no_pair(text: str, place: int) -> str:
+    word = _BEFORE_EQUALS.match(text, place)
+    problem = label_problem(word[1]) if word is not None else None
+    return problem or f'expected label="value" at {quoted(text[place:])}'
 
 
 def _unescaped(text: str) -> str:
