@@ -105,5 +105,9 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
     base, relative = (Path("/"), pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
     try:
         return sorted(found for found in base.glob(relative) if found.is_file())
-    except (ValueError, NotImplementedError, OSError):  # a pattern that is none, or a folder that cannot be listed
+    except (
+        ValueError,
+        NotImplementedError,
+        OSError,
+    ):  # a pattern that is none, or a folder that cannot be listed
         return []

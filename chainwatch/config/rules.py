@@ -21,11 +21,11 @@ def _query(text: str) -> str:
     try:
         query = parse(text)
     except ParseError as error:
-        raise ValueError(f"cannot be read at its line {error.line}, column {error.column}: {error.reason}") from None
-    if query.type not in (VECTOR, SCALAR):
         raise ValueError(
-            f"gives a {query.type}; a rule needs a vector or a number, as rate(x[5m]) > 1 does"
-        )
+            f"cannot be read at its line {error.line}, column {error.column}: {error.reason}"
+        ) from None
+    if query.type not in (VECTOR, SCALAR):
+        raise ValueError(f"gives a {query.type}; a rule needs a vector or a number, as rate(x[5m]) > 1 does")
     return text
 
 

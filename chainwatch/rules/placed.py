@@ -48,7 +48,9 @@ def rule_keys(group_name: str, group: Group) -> list[str]:
     seen: dict[str, int] = {}
     keys = []
     for rule in group.rules:
-        text = json.dumps([group_name, _kind(rule), rule.name, sorted({**group.labels, **rule.labels}.items())])
+        text = json.dumps(
+            [group_name, _kind(rule), rule.name, sorted({**group.labels, **rule.labels}.items())]
+        )
         seen[text] = number = seen.get(text, 0) + 1
         keys.append(hashlib.blake2b(f"{text}{number}".encode("utf-8", "replace"), digest_size=12).hexdigest())
     return keys
