@@ -19,6 +19,7 @@ from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
 from chainwatch.store.database import Database
+from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
 
 
@@ -30,6 +31,7 @@ class Served:
     running: Running
     client: aiohttp.ClientSession
     reloads: list[None] = field(default_factory=list)
+    samples: Tsdb = field(default_factory=Tsdb)
 
     @property
     def url(self) -> str:
@@ -91,7 +93,7 @@ def serving_on(sqlite_url: str) -> Serving:
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:
                 served = Served(port, running, client)
-                tasks = server.companions(lambda: served.reloads.append(None))(running)
+                tasks = server.companions(lambda: served.reloads.append(None), served.samples)(running)
                 task = asyncio.ensure_future(tasks["api"]())
                 try:
                     if wait:
