@@ -74,7 +74,7 @@ def query_data(result: Result, at: int, stats: Mapping[str, Any] | None = None) 
         case Matrix(series=series):
             kind, content = "matrix", _matrix(series)
         case Scalar(value=value):
-            kind, content = "scalar", f'[{time_text(at)},"{value_text(value)}"]'.encode()
+            kind, content = "scalar", f'[{time_text(at)},"{_digits(value)}"]'.encode()
         case String(value=text):
             kind, content = "string", f"[{time_text(at)},".encode() + encode(text) + b"]"
     noted = b',"stats":' + encode(stats) if stats is not None else b""
@@ -95,14 +95,10 @@ def time_text(at: int) -> str:
 
 def value_text(value: float) -> str:
     """Return the shortest digits that mean ``value``, with an exponent only below 1e-6 and from 1e21."""
-    if value != value:
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
     text = repr(value)
-    if "e" in text and (value == 0 or 1e-6 <= abs(value) < 1e21):
-        text = format(Decimal(text), "f")
-    return text.removesuffix(".0")
+    if "e" in text and not 1e-6 <= abs(value) < 1e21:
+        return text
+    return _digits(value)
 
 
 @web.middleware
@@ -123,6 +119,16 @@ async def translate_problems(request: web.Request, handler: Handler) -> web.Stre
 
 
 _OF_THE_BODY = (hdrs.CONTENT_TYPE, hdrs.CONTENT_LENGTH)
+
+
+def _digits(value: float) -> str:
+    """Return the shortest digits that mean ``value``, never with an exponent."""
+    if value != value:
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    text = repr(value)
+    return (format(Decimal(text), "f") if "e" in text else text).removesuffix(".0")
 
 
 def _kind(status: int) -> str:

@@ -11,6 +11,7 @@ from chainwatch.api.prometheus.answers import Refused
 from chainwatch.promql.errors import ParseError
 from chainwatch.promql.lexer import parse_duration as parse_units
 from chainwatch.promql.parser import Query, parse
+from chainwatch.promql.signatures import SCALAR, VECTOR
 from chainwatch.promql.syntax import Matcher, Selector
 
 TIME_MAX = 9_223_309_901_257_974_000
@@ -45,7 +46,8 @@ def time_of(fields: Fields, name: str, default: int | None = None) -> int:
     try:
         return parse_time(text)
     except ValueError as error:
-        raise invalid(name, str(error)) from None
+        where = "" if default is None else f"invalid time value for '{name}': "
+        raise invalid(name, f"{where}{error}") from None
 
 
 def duration_of(fields: Fields, name: str) -> float:
@@ -62,18 +64,24 @@ def limit_of(fields: Fields, name: str = "limit") -> int:
     if not text:
         return 0
     if not _WHOLE.fullmatch(text):
-        raise invalid(name, f"cannot parse {_quoted(text)} to a number")
+        raise Refused("bad_data", f"{name} must be a number")
     if int(text) < 0:
-        raise invalid(name, "limit must be non-negative")
+        raise invalid(name, f"{name} must be non-negative")
     return int(text)
 
 
-def query_of(fields: Fields) -> Query:
-    """Return the query. Raises ``Refused``."""
+def query_of(fields: Fields, *, over_range: bool = False) -> Query:
+    """Return the query, which is to be evaluated at one time or ``over_range``. Raises ``Refused``."""
     try:
-        return parse(text_of(fields, "query"))
+        query = parse(text_of(fields, "query"))
     except ParseError as error:
         raise invalid("query", str(error)) from None
+    if over_range and query.type not in (VECTOR, SCALAR):
+        raise invalid(
+            "query",
+            f'invalid expression type "{query.type}" for range query, must be Scalar or instant Vector',
+        )
+    return query
 
 
 def matcher_sets_of(fields: Fields, *, needed: bool = False) -> list[tuple[Matcher, ...]]:

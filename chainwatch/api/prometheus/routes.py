@@ -100,7 +100,9 @@ class _Api:
                 "Try decreasing the query resolution (?step=XX)",
             )
         budget = self._budget(request, fields)
-        wanted = Wanted(query_of(fields), _look_back(fields), limit, bool(text_of(fields, "stats")))
+        wanted = Wanted(
+            query_of(fields, over_range=True), _look_back(fields), limit, bool(text_of(fields, "stats"))
+        )
         return await self._run(
             request,
             budget,
