@@ -36,10 +36,11 @@ from chainwatch.config.people import (
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
+from chainwatch.config.rules import EvaluationSettings, RuleSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.config.types import WebLink
+from chainwatch.config.types import Text, WebLink
 from chainwatch.support.spelling import did_you_mean, nearest
 
 _SECTIONS: Mapping[str, TypeAdapter[Any]] = {
@@ -61,6 +62,7 @@ _LISTS: Mapping[str, TypeAdapter[Any]] = {
     "lifecycle": TypeAdapter(LifecycleSettings),
     "cooldowns": TypeAdapter(CooldownSettings),
     "acknowledge": TypeAdapter(AcknowledgeSettings),
+    "rules": TypeAdapter(RuleSettings),
 }
 _TABLES: Mapping[str, TypeAdapter[Any]] = {
     "store": TypeAdapter(StoreSettings),
@@ -70,10 +72,12 @@ _TABLES: Mapping[str, TypeAdapter[Any]] = {
     "pessimism": TypeAdapter(PessimismSettings),
     "alerts": TypeAdapter(AlertSettings),
     "severities": TypeAdapter(SeverityTable),
+    "evaluation": TypeAdapter(EvaluationSettings),
 }
 _RISE = TypeAdapter(RiseSettings)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {"escalate_after", "external_url", *_TABLES, *_LISTS, *_SECTIONS}
+_FILES: TypeAdapter[list[str]] = TypeAdapter(list[Text])
+_TOP_LEVEL = {"escalate_after", "external_url", "rule_files", *_TABLES, *_LISTS, *_SECTIONS}
 
 _MODELS: Mapping[str, type[BaseModel]] = {
     "store": StoreSettings,
@@ -97,6 +101,8 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "lifecycle": LifecycleSettings,
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
+    "rules": RuleSettings,
+    "evaluation": EvaluationSettings,
 }
 ALSO_SHOWN = 3
 """The most further places that are named where a variable is not set."""
@@ -267,6 +273,7 @@ class Draft:
             folder=self._folder,
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
+            rule_files=self._valid(_FILES, self._data.get("rule_files", []), ("rule_files",)) or [],
             **{name: self._valid_table(name) for name in _TABLES},
             **{section: list(self._valid_list(section)) for section in _LISTS},
             **{section: dict(self._valid_tables(section)) for section in _SECTIONS},
