@@ -24,6 +24,7 @@ from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
 from chainwatch.monitor.companions import Companions, Running, Tasks
+from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.errors import StoreError
 
 BODY_MAX = 2**20
@@ -39,19 +40,24 @@ HEADERS = {"Cache-Control": "no-store", "Server": "chainwatch", "X-Content-Type-
 _log = structlog.get_logger(__name__)
 
 
-def companions(reload: Callable[[], None]) -> Companions:
-    """Return the server of each monitor whose configuration has one; ``reload`` requests a reload."""
+def companions(reload: Callable[[], None], engine: RuleEngine | None = None) -> Companions:
+    """Return the server of each monitor whose configuration has one; ``reload`` requests a reload.
+
+    ``engine``: the rules of the process, which run beside it; without it, none are evaluated.
+    """
+    rules = engine or RuleEngine()
 
     def of(running: Running) -> Tasks:
         is_wanted = bool(running.plan.settings.api.listen)
-        return {"api": lambda: _serve_monitor(running, reload)} if is_wanted else {}
+        return {"api": lambda: _serve_monitor(running, reload, rules)} if is_wanted else {}
 
     return of
 
 
-async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
+async def _serve_monitor(running: Running, reload: Callable[[], None], rules: RuleEngine) -> None:
     settings = running.plan.settings.api
-    reads, writes = Reads(running.database, running.plan), Writes(running)
+    reads = Reads(running.database, running.plan, rule_groups=rules.groups)
+    writes = Writes(running, rules.changed)
     is_local = is_loopback(parse_listen(settings.listen).host)
     identities = Identities(reads, trusts_machine=is_local)
 
