@@ -94,11 +94,15 @@ class Tsdb:
                 self.bytes -= series.bytes
         return gone
 
-    def restore(self, restored: Iterable[StoredSeries]) -> None:
-        """Add series that were stored, before what was appended since the start of the process."""
+    def restore(self, restored: Iterable[StoredSeries]) -> dict[StoredSeries, StoredSeries]:
+        """Add series that were stored, before what was appended since the start of the process.
+
+        Return for those that were there already what is kept in their place. Say before what is to be kept for how long.
+        """
+        merged = {}
         with self._turns.writing(), self._lock:
             for series in restored:
-                known = self._index.get(series.labels)
+                known = self._index.by_labels.get(series.labels)
                 if known is None:
                     series.window = self._window_of(series.labels)
                     self._index.add(series)
@@ -108,6 +112,8 @@ class Tsdb:
                     known.id = series.id
                     known.restore(series.chunks, series.samples)
                     self.bytes += known.bytes
+                    merged[series] = known
+        return merged
 
     def take_entries(self) -> Entries:
         """Return what was appended since the last call, in the order in which it came."""
