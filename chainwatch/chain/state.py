@@ -214,7 +214,7 @@ async def _some(endpoint: Endpoint, at: Any, question: _Question) -> list[Outcom
         return alone
     found: dict[int, Outcome] = {}
     for i, result in zip(rest, results[len(chunks) :], strict=True):
-        found[i] = _outcome(endpoint, reads[i], result)
+        found[i] = _outcome(endpoint, reads[i], result, at)
     failed: list[int] = []
     for chunk, result in zip(chunks, results, strict=False):
         answered = _joined_outcomes(endpoint, question, [reads[i] for i in chunk], result)
@@ -228,7 +228,7 @@ async def _some(endpoint: Endpoint, at: Any, question: _Question) -> list[Outcom
     return [found[i] for i in range(len(reads))]
 
 
-def _is_joinable(read: Read) -> bool:
+def _is_joinable(read: Read) -> TypeGuard[ContractCall | Balance]:
     return isinstance(read, Balance) or (isinstance(read, ContractCall) and read.gas == CALL_GAS)
 
 
