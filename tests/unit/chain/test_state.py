@@ -304,9 +304,9 @@ BATCHES: dict[str, Any] = {
 async def test_where_a_batch_fails_the_reads_go_one_by_one_from_then_on(chain: FakeChain, name: str) -> None:
     transport = Batching(chain, BATCHES[name])
     endpoint = Endpoint(transport, 1.0)
-    assert await state._read(endpoint, header(chain, 9), READS) == expected(chain, 9)
+    assert await state._read(endpoint, state.Question(header(chain, 9), READS, None)) == expected(chain, 9)
     transport.requests = 0
-    assert await state._read(endpoint, header(chain, 9), READS) == expected(chain, 9)
+    assert await state._read(endpoint, state.Question(header(chain, 9), READS, None)) == expected(chain, 9)
     assert transport.requests == len(READS), "the batch is not tried again"
 
 
