@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -192,13 +192,14 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
     reads, contract, together = question.reads, question.multicall, endpoint.together
     if contract is None or not together.is_possible(question.block.number):
         return await _alone(endpoint, at, reads)
-    joined = [i for i, read in enumerate(reads) if _is_joinable(read) and not together.is_apart(read)]
+    joined = {i: read for i, read in enumerate(reads) if _is_joinable(read) and not together.is_apart(read)}
     if len(joined) < 2:
         return await _alone(endpoint, at, reads)
-    chunks = [joined[i : i + together.size] for i in range(0, len(joined), together.size)]
+    indexes = list(joined)
+    chunks = [indexes[i : i + together.size] for i in range(0, len(indexes), together.size)]
     rest = sorted({*range(len(reads))} - {*joined})
     calls = [
-        *(_joined_call(contract, [reads[i] for i in chunk], at) for chunk in chunks),
+        *(_joined_call(contract, [joined[i] for i in chunk], at) for chunk in chunks),
         *(_call(reads[i], at) for i in rest),
     ]
     try:
@@ -246,7 +247,7 @@ def _is_culprit(alone: Outcome) -> bool:
     )
 
 
-def _joined_call(contract: bytes, reads: Sequence[Read], at: Any) -> Call:
+def _joined_call(contract: bytes, reads: Sequence[ContractCall | Balance], at: Any) -> Call:
     calls = [
         (read.address, read.data)
         if isinstance(read, ContractCall)
