@@ -179,7 +179,7 @@ class Monitor:
         self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._counting = Counting(plan.flows)
+        self._counting = Counting(plan.flows, plan.settings)
         self._checkers = build_checkers(plan, self._counting.saved)
         self._checker_tasks = [
             CheckerTasks(
@@ -321,8 +321,8 @@ class Monitor:
 
     async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
         """Run ``job`` in a transaction, then wake the tasks concerned by its outcome."""
-        outcome, stored_steps = await self._write_alerts(partial(self._counting.run, job))
-        self._counting.count_steps(stored_steps)
+        outcome, found = await self._write_alerts(partial(self._counting.run, job))
+        self._counting.count(found)
         for tasks in self._checker_tasks:
             tasks.wake(outcome)
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from chainwatch.checker.flow import AMOUNT
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES
 from chainwatch.operations.context import Context
+from chainwatch.operations.invariant_values import InvariantValues, invariant_values
 from chainwatch.operations.notifications import STATUSES
 from chainwatch.operations.queries import NetworkView, network_views
 from chainwatch.operations.views import asset_of
@@ -20,6 +21,7 @@ from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import outbox
 from chainwatch.store.assets import AssetId
 from chainwatch.store.endpoints import StoredEndpoint
+from chainwatch.support.counters import AMOUNTS_OPENED
 
 OTHERS = "(not configured)"
 """The label of every flow, network or receiver that the configuration does not have (any more)."""
@@ -37,7 +39,8 @@ class Measures(msgspec.Struct, frozen=True):
     in flight. ``amounts``: (flow, origin, destination, symbol) → whole units in flight, of the assets that the
     configuration names. ``alerts``: (state, severity) → number stored; ``raised``: how many there ever were.
     ``notifications``: (receiver, status) → number stored. ``waiting``: receiver → age in seconds of the oldest notification
-    in its queue, 0 for an empty queue.
+    in its queue, 0 for an empty queue. ``opened``: (flow, origin, destination, symbol) → whole units of transfers opened
+    since the start of the process, of the same assets.
     """
 
     at: float
@@ -47,6 +50,8 @@ class Measures(msgspec.Struct, frozen=True):
     transfers: Mapping[tuple[str, str, str, str], int]
     oldest: Mapping[Route, float]
     amounts: Mapping[tuple[str, str, str, str], float]
+    opened: Mapping[tuple[str, str, str, str], float]
+    invariants: list[InvariantValues]
     alerts: Mapping[tuple[str, str], int]
     raised: int
     notifications: Mapping[tuple[str, str], int]
@@ -67,6 +72,8 @@ def measure(connection: sa.Connection, context: Context, now: float) -> Measures
         transfers=_transfers(connection, context),
         oldest=oldest,
         amounts=amounts,
+        opened=_opened(connection, context),
+        invariants=invariant_values(connection, context),
         alerts=_alerts(connection),
         raised=stored_alerts.next_id(connection) - 1,
         notifications=notifications,
@@ -108,13 +115,30 @@ def _in_flight(
         amount = event.facts[AMOUNT]
         if isinstance(amount, int) and context.presenter.is_named(asset):
             sums[route, asset] = sums.get((route, asset), 0) + amount
+    return ages, _units(connection, context, sums)
+
+
+def _opened(connection: sa.Connection, context: Context) -> dict[tuple[str, str, str, str], float]:
+    """Return whole units by route and symbol of the transfers that were opened since the start."""
+    sums: dict[tuple[Route, AssetId], int] = {}
+    for (flow, origin, destination, asset), total in AMOUNTS_OPENED.copy().items():
+        if flow in context.flows and context.presenter.is_named(asset):
+            key = (_route(context, flow, origin, destination), asset)
+            sums[key] = sums.get(key, 0) + total
+    return _units(connection, context, sums)
+
+
+def _units(
+    connection: sa.Connection, context: Context, sums: Mapping[tuple[Route, AssetId], int]
+) -> dict[tuple[str, str, str, str], float]:
+    """Return amounts in smallest units as whole units, by route and symbol, of the assets whose decimals are known."""
     known = context.presenter.assets({asset for _, asset in sums}, connection)
     units: dict[tuple[str, str, str, str], float] = {}
     for (route, asset), total in sums.items():
         if (found := known.get(asset)) is not None:
             label = (*route, found.symbol)
             units[label] = units.get(label, 0.0) + total / 10**found.decimals
-    return ages, units
+    return units
 
 
 def _route(context: Context, flow: str, origin: str, destination: str) -> Route:
@@ -124,6 +148,11 @@ def _route(context: Context, flow: str, origin: str, destination: str) -> Route:
         origin if not origin or origin in networks else OTHERS,
         destination if not destination or destination in networks else OTHERS,
     )
+
+
+def place_label(network: str) -> str:
+    """Return the label of a network as totals name it."""
+    return OTHERS if network == transfer_totals.UNKNOWN else network
 
 
 def _alerts(connection: sa.Connection) -> dict[tuple[str, str], int]:

@@ -24,6 +24,14 @@ ATTEMPTS: Count = Counter()
 """Attempts to notify by receiver and outcome: ``delivered``, ``failed`` (it is retried) or ``dead`` (it is not)."""
 CRASHES: Count = Counter()
 """Crashes by supervised task."""
+TRANSFERS_REACHED: Count = Counter()
+"""How often transfers came to a status, by flow, origin, destination and status: an opened one to ``open``."""
+AMOUNTS_OPENED: Counter[tuple[str, str, str, tuple[str, bytes]]] = Counter()
+"""Amounts of opened transfers in smallest units, by flow, origin, destination and asset (network and address)."""
+SAMPLES: Count = Counter()
+"""Samples that were accepted, by source: ``push``, ``json``, ``remote write``, ``scrape`` or ``own``."""
+SAMPLES_REFUSED: Count = Counter()
+"""Samples that were refused, by source and reason."""
 
 
 class Buckets(NamedTuple):
@@ -67,3 +75,5 @@ STEP_SECONDS = Histogram(
     15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200, 604_800
 )
 """Chain time from a transfer's opening to each other step, by flow and step."""
+TRANSFER_SECONDS = Histogram(*STEP_SECONDS.bounds)
+"""Chain time from a transfer's opening to its last step once it is complete, by flow, origin and destination."""

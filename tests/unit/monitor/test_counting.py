@@ -42,7 +42,7 @@ def test_a_step_that_is_dated_before_the_opening_took_no_time() -> None:
 
 def test_what_a_failed_transaction_found_is_not_counted() -> None:
     flow = bridge_flow()
-    counting = Counting([flow])
+    counting = Counting([flow], SETTINGS)
     changed = [(NOTHING, transfer(step(flow.opening.name, 100), step("x", 130)))]
     engine = sa.create_engine("sqlite://")
 
@@ -59,9 +59,9 @@ def test_what_a_failed_transaction_found_is_not_counted() -> None:
             counting.run(fails, connection, 0.0)
         counting.saved(changed)  # by a job that is none of the pipeline's
         (_, found), due_at = counting.run(works, connection, 0.0)
-    assert (found, due_at) == ([(flow.name, "x", 30)], 5.0)
+    assert (found.steps, due_at) == ([(flow.name, "x", 30)], 5.0)
     before = STEP_SECONDS.observed().get((flow.name, "x"))
-    counting.count_steps(found)
+    counting.count(found)
     assert STEP_SECONDS.observed()[flow.name, "x"].cumulative[-1] == 1 + (
         before.cumulative[-1] if before else 0
     )
