@@ -1,4 +1,4 @@
-"""Accounts and contracts as they stand at a named block: results of calls, balances, storage and code.
+"""Accounts and contracts as they stand at a named block: results of calls, balances, storage, code, and so on.
 
 Reads of one block go to an endpoint together, as a JSON-RPC batch where it takes batches. The block is named by its hash
 (EIP-1898); an endpoint that cannot do that is asked by the block's number, and the block's hash is checked before and after.
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from chainwatch.chain import limits, wire
+from chainwatch.chain import account_wire, limits, wire
 from chainwatch.chain.errors import (
     AnswerTooBig,
     ExecutionFailed,
@@ -61,7 +61,26 @@ class Code(msgspec.Struct, frozen=True):
     address: bytes
 
 
-Read = ContractCall | Balance | Storage | Code
+class Nonce(msgspec.Struct, frozen=True):
+    """How many transactions ``address`` has sent, or, of a contract, how many others it has created: an integer."""
+
+    address: bytes
+
+
+class ProvenField(msgspec.Struct, frozen=True):
+    """What ``eth_getProof`` says of the account ``address``: its balance or nonce (integers), code_hash or storage_hash."""
+
+    address: bytes
+    field: str
+
+
+class BlockField(msgspec.Struct, frozen=True):
+    """Of the block itself: base_fee, gas_used, gas_limit (integers), state_root, withdrawals_root; none as no bytes."""
+
+    field: str
+
+
+Read = ContractCall | Balance | Storage | Code | Nonce | ProvenField | BlockField
 
 Value = bytes | int
 
@@ -158,35 +177,52 @@ async def _outcomes(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[
             *await _outcomes(endpoint, at, reads[:half]),
             *await _outcomes(endpoint, at, reads[half:]),
         ]
-    return [_outcome(endpoint, read, result) for read, result in zip(reads, results, strict=True)]
+    return [_outcome(endpoint, read, result, at) for read, result in zip(reads, results, strict=True)]
 
 
 def _call(read: Read, at: Any) -> Call:
-    address = to_hex(read.address)
     match read:
-        case ContractCall(data=data, gas=gas):
-            return Call("eth_call", ({"to": address, "data": to_hex(data), "gas": hex(gas)}, at))
+        case ContractCall(address=address, data=data, gas=gas):
+            return Call("eth_call", ({"to": to_hex(address), "data": to_hex(data), "gas": hex(gas)}, at))
         case Balance():
-            return Call("eth_getBalance", (address, at))
+            return Call("eth_getBalance", (to_hex(read.address), at))
         case Storage(slot=slot):
-            return Call("eth_getStorageAt", (address, hex(slot), at))
+            return Call("eth_getStorageAt", (to_hex(read.address), hex(slot), at))
         case Code():
-            return Call("eth_getCode", (address, at))
+            return Call("eth_getCode", (to_hex(read.address), at))
+        case Nonce():
+            return Call("eth_getTransactionCount", (to_hex(read.address), at))
+        case ProvenField():
+            return Call("eth_getProof", (to_hex(read.address), [], at))
+        case BlockField() if isinstance(at, dict):
+            return Call("eth_getBlockByHash", (at["blockHash"], False))
+        case BlockField():
+            return Call("eth_getBlockByNumber", (at, False))
 
 
-def _outcome(endpoint: Endpoint, read: Read, result: msgspec.Raw | NodeError) -> Outcome:
+def _outcome(endpoint: Endpoint, read: Read, result: msgspec.Raw | NodeError, at: Any) -> Outcome:
     if isinstance(result, ExecutionFailed):
         return Reverted(result.data, result.message)
     if isinstance(result, NodeError):
         return Unread(result)
-    text = endpoint.rpc.parse(wire.parse_text, result)
+    parse = endpoint.rpc.parse
     match read:
-        case Balance():
-            return endpoint.rpc.parse(wire.to_amount, text)
+        case ProvenField(field=field):
+            proof = parse(account_wire.parse_proof, result)
+            return parse(lambda found: account_wire.field_of(found, field), proof)
+        case BlockField(field=field):
+            block = parse(account_wire.parse_block, result)
+            if block is None or (isinstance(at, dict) and block.hash.lower() != at["blockHash"]):
+                return Unread(NotThere(endpoint.name, "does not have the block"))
+            return parse(lambda found: account_wire.field_of(found, field), block)
+    text = parse(wire.parse_text, result)
+    match read:
+        case Balance() | Nonce():
+            return parse(wire.to_amount, text)
         case Storage():
-            return endpoint.rpc.parse(wire.to_word, text)
+            return parse(wire.to_word, text)
         case _:
-            return endpoint.rpc.parse(wire.to_bytes, text)
+            return parse(wire.to_bytes, text)
 
 
 def _answered(outcomes: list[Outcome]) -> list[Outcome]:

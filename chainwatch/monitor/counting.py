@@ -1,4 +1,4 @@
-"""Counts what the monitor reads, and what became of transfers and how long that took, once it is committed."""
+"""Counts what the monitor reads, and once it is committed: transfers, their amounts, and how long their steps took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from chainwatch.checker.finding import shown
 from chainwatch.checker.flow import AMOUNT, ASSET, Flow
-from chainwatch.config import Settings
 from chainwatch.flows.checker import Changed
 from chainwatch.model import EXCLUDED, Batch, Transfer
 from chainwatch.pipeline.pipeline import Item, Outcome
@@ -18,44 +17,44 @@ from chainwatch.presentation.presenter import Presenter, asset_id
 from chainwatch.store.assets import AssetId
 from chainwatch.store.transfer_totals import place
 from chainwatch.support.counters import (
-    AMOUNTS_OPENED,
+    AMOUNTS,
     BLOCKS_READ,
     LOGS_READ,
+    OPENED,
+    REACHED,
     STEP_SECONDS,
     TRANSFER_SECONDS,
-    TRANSFERS_REACHED,
 )
 
 StepTime: TypeAlias = tuple[str, str, int]
 """A flow, a step, and the seconds of chain time from the opening to it."""
 Route: TypeAlias = tuple[str, str, str]
-"""A flow, and the networks from and to which a transfer goes: empty where that is not known yet."""
+"""A flow, and the networks from and to which a transfer goes; empty where they are not known yet."""
+
 COMPLETE = "complete"
 
 
-@dataclass
-class Found:
-    """What one transaction has stored of transfers."""
+@dataclass(slots=True)
+class News:
+    """What one transaction stored: steps, transfers that were opened with the amounts of named assets, and new statuses.
+
+    ``completed`` has the seconds of chain time from the opening to the last step.
+    """
 
     steps: list[StepTime] = field(default_factory=list)
-    reached: list[tuple[Route, str]] = field(default_factory=list)
-    """Routes and statuses of transfers that came to another status."""
+    opened: list[Route] = field(default_factory=list)
+    amounts: list[tuple[Route, AssetId, int]] = field(default_factory=list)
+    reached: list[tuple[str, str, str, str]] = field(default_factory=list)
     completed: list[tuple[Route, int]] = field(default_factory=list)
-    """Routes of transfers that became complete, with the seconds from the opening to the last step."""
-    opened: list[tuple[Route, AssetId, int]] = field(default_factory=list)
-    """Routes of transfers that were opened, with their asset and its amount."""
 
 
 class Counting:
-    """The counts of one monitor of ``flows``; `saved` and `run` are called by the writing thread.
+    """The counts of one monitor of ``flows``; `saved` and `run` are called by the writing thread."""
 
-    Amounts are counted of assets that ``settings`` name.
-    """
-
-    def __init__(self, flows: Iterable[Flow], settings: Settings) -> None:
+    def __init__(self, flows: Iterable[Flow], presenter: Presenter) -> None:
         self._openings = {flow.name: flow.opening.name for flow in flows}
-        self._presenter = Presenter.of(settings)
-        self._found: Found | None = None
+        self._presenter = presenter
+        self._new: News | None = None
         """What the job under way has found; None outside of one."""
 
     def count_read(self, item: Item) -> None:
@@ -66,54 +65,57 @@ class Counting:
 
     def saved(self, changed: Sequence[Changed]) -> None:
         """Find what was not stored before."""
-        found = self._found
-        if found is None:
+        new = self._new
+        if new is None:
             return
         for before, after in changed:
-            if len(after.occurrences) > len(before.occurrences):
-                found.steps += step_times(before, after, self._openings.get(after.flow))
-            if after.status == EXCLUDED or not after.occurrences:
-                continue
-            route = (after.flow, place(after.origin), place(after.destination))
-            if after.status != before.status or not before.id:
-                found.reached.append((route, after.status))
+            if (after.status != before.status or not before.id) and after.status != EXCLUDED:
+                new.reached.append((*_route(after), after.status))
                 if after.status == COMPLETE and after.opened_at is not None:
                     last = max(one.timestamp for one in after.occurrences)
-                    found.completed.append((route, max(0, last - after.opened_at)))
-            if before.opened_at is None and (amount := self._amount(after)) is not None:
-                found.opened.append((route, *amount))
+                    new.completed.append((_route(after), max(0, last - after.opened_at)))
+            if len(after.occurrences) > len(before.occurrences):
+                new.steps += step_times(before, after, self._openings.get(after.flow))
+                if before.opened_at is None and after.opened_at is not None and after.status != EXCLUDED:
+                    new.opened.append(_route(after))
+                    new.amounts += self._amounts(after)
+
+    def _amounts(self, transfer: Transfer) -> list[tuple[Route, AssetId, int]]:
+        """Return the first of a transfer's amounts, if its asset is one that the configuration names."""
+        for one in transfer.occurrences:
+            amount = one.facts.get(AMOUNT)
+            if amount is not None:
+                asset = None if ASSET not in one.facts else asset_id(one.network, shown(one.facts[ASSET]))
+                if asset is None or not isinstance(amount, int) or not self._presenter.is_named(asset):
+                    return []
+                return [(_route(transfer), asset, amount)]
+        return []
 
     def run(
         self, job: Callable[[sa.Connection, float], Outcome], connection: sa.Connection, now: float
-    ) -> tuple[tuple[Outcome, Found], float | None]:
+    ) -> tuple[tuple[Outcome, News], float | None]:
         """Return what ``job`` returns with what it stored, and when the next flush is due."""
-        self._found = found = Found()
+        new = self._new = News()
         try:
             outcome = job(connection, now)
         finally:
-            self._found = None
-        return (outcome, found), outcome.next_flush
+            self._new = None
+        return (outcome, new), outcome.next_flush
 
-    def count(self, committed: Found) -> None:
-        """Count what is committed."""
+    def count(self, committed: News) -> None:
+        """Count what a transaction stored that is committed."""
         for flow, step, seconds in committed.steps:
             STEP_SECONDS.observe((flow, step), seconds)
-        for route, status in committed.reached:
-            TRANSFERS_REACHED[*route, status] += 1
+        OPENED.update(committed.opened)
+        REACHED.update(committed.reached)
         for route, seconds in committed.completed:
             TRANSFER_SECONDS.observe(route, seconds)
-        for route, asset, amount in committed.opened:
-            AMOUNTS_OPENED[*route, asset] += amount
+        for route, asset, amount in committed.amounts:
+            AMOUNTS[*route, *asset] += amount
 
-    def _amount(self, transfer: Transfer) -> tuple[AssetId, int] | None:
-        """Return the asset and the amount with which ``transfer`` was opened."""
-        opening = self._openings.get(transfer.flow)
-        event = next((one for one in transfer.occurrences if one.step == opening), None)
-        if event is None or not isinstance(amount := event.facts.get(AMOUNT), int):
-            return None
-        named = event.facts.get(ASSET)
-        asset = None if named is None else asset_id(event.network, shown(named))
-        return None if asset is None or not self._presenter.is_named(asset) else (asset, amount)
+
+def _route(transfer: Transfer) -> Route:
+    return transfer.flow, place(transfer.origin), place(transfer.destination)
 
 
 def step_times(before: Transfer, after: Transfer, opening: str | None) -> list[StepTime]:

@@ -21,8 +21,6 @@ from chainwatch.support.counters import Count, Histogram
 STATES = ("starting", "catching up", "live", "blind", "stalled", "halted", "stopped")
 ENDPOINT_STATES = ("ok", "degraded", "frozen", "down", "refused")
 IN_FLIGHT = ("open", "overdue")
-REACHED = ("open", "complete", "overdue", "orphan", "disputed")
-"""The statuses that each known route counts from 0 on."""
 ROUTE = ["flow", "origin", "destination"]
 ATTEMPT_OUTCOMES = ("delivered", "failed", "dead")
 
@@ -125,6 +123,16 @@ def _of_transfers(measures: Measures) -> Iterator[Metric]:
         [*ROUTE, "asset"],
         measures.amounts,
     )
+    yield _counter("transfers_opened", "Transfers whose opening was stored", ROUTE, measures.opened)
+    yield _counter(
+        "transfers_reached", "Transfers that came to a status", [*ROUTE, "status"], measures.reached
+    )
+    yield _counter(
+        "transfers_opened_amount",
+        "Amount of the transfers that were opened, in whole units of assets that the configuration names",
+        [*ROUTE, "asset"],
+        measures.opened_amounts,
+    )
     yield _gauge(
         "transfers_oldest_age_seconds",
         "Time since the oldest transfer in flight was opened, 0 for none",
@@ -144,19 +152,6 @@ def _of_transfers(measures: Measures) -> Iterator[Metric]:
         ROUTE,
         counters.TRANSFER_SECONDS,
         measures.flows,
-    )
-    yield _counter(
-        "transfers_reached",
-        "How often transfers came to a status since the start: to open when they were opened",
-        [*ROUTE, "status"],
-        _on_known_places(_among(counters.TRANSFERS_REACHED, measures.flows)),
-        [(*route, status) for route in in_flight for status in REACHED],
-    )
-    yield _counter(
-        "transfers_opened_amount",
-        "Amount of the transfers opened since the start, in whole units of assets that the configuration names",
-        [*ROUTE, "asset"],
-        measures.opened,
     )
 
 
@@ -238,15 +233,6 @@ def _of_process() -> Iterator[Metric]:
     )
 
 
-def _on_known_places(numbers: Mapping[tuple[str, ...], int]) -> dict[tuple[str, ...], float]:
-    """Return what was counted by flow, origin and destination, with one label for all networks that are not configured."""
-    found: dict[tuple[str, ...], float] = {}
-    for (flow, origin, destination, *rest), number in numbers.items():
-        key = (flow, place_label(origin), place_label(destination), *rest)
-        found[key] = found.get(key, 0.0) + number
-    return found
-
-
 def _among(count: Count, names: Iterable[str]) -> dict[tuple[str, ...], int]:
     """Return what was counted of ``names``, which are the first labels."""
     wanted = set(names)
@@ -269,7 +255,7 @@ def _counter(
 ) -> Metric:
     """Return a counter; labels that are ``always`` there begin with 0, so that the first increase is seen as one."""
     family = CounterMetricFamily(f"chainwatch_{name}", meaning, labels=labels)
-    for values, number in {**dict.fromkeys(always, 0.0), **numbers}.items():
+    for values, number in (dict.fromkeys(always, 0.0) | dict(numbers)).items():
         family.add_metric(values, number)
     return family
 
