@@ -44,7 +44,7 @@ def _configured(tables: Sequence[RuleSettings], add: _Add) -> Iterator[PlacedGro
                 interval = table.interval
         first = members[0][1]
         rules = tuple(_rule(table) for _, table in members)
-        name = first.group or first.name or first.record or ""
+        name = first.group or first.alert or first.record or ""
         yield PlacedGroup("config", "", Group(name, rules, _milliseconds(interval) if interval else None))
 
 
@@ -53,7 +53,7 @@ def _rule(table: RuleSettings) -> Rule:
     if table.record is not None:
         return RecordingRule(table.record, query, table.labels)
     return AlertingRule(
-        table.name or "",
+        table.alert or "",
         query,
         _milliseconds(table.for_),
         _milliseconds(table.keep_firing_for),

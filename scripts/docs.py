@@ -56,6 +56,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.rules import EvaluationSettings, RuleSettings  # noqa: E402
 from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import preset_pages  # noqa: E402
@@ -96,6 +97,8 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[invariants.NAME.values]", ValueSettings),
     ("every of an invariant", TriggerSettings),
     ("[pessimism]", PessimismSettings),
+    ("[[rules]]", RuleSettings),
+    ("[evaluation]", EvaluationSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),

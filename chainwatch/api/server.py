@@ -28,8 +28,8 @@ from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
 from chainwatch.monitor.companions import Companions, Running, Tasks
+from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.errors import StoreError
-from chainwatch.tsdb.tsdb import Tsdb
 
 BODY_MAX = 2**20
 """Bytes of a request's body, decompressed."""
@@ -44,23 +44,24 @@ HEADERS = {"Cache-Control": "no-store", "Server": "chainwatch", "X-Content-Type-
 _log = structlog.get_logger(__name__)
 
 
-def companions(reload: Callable[[], None], samples: Tsdb | None = None) -> Companions:
+def companions(reload: Callable[[], None], engine: RuleEngine | None = None) -> Companions:
     """Return the server of each monitor whose configuration has one; ``reload`` requests a reload.
 
-    ``samples`` are those that queries read; without, there are none.
+    ``engine``: the rules of the process, which run beside it; without it, none are evaluated.
     """
-    queried = Tsdb() if samples is None else samples
+    rules = engine or RuleEngine()
 
     def of(running: Running) -> Tasks:
         is_wanted = bool(running.plan.settings.api.listen)
-        return {"api": lambda: _serve_monitor(running, reload, queried)} if is_wanted else {}
+        return {"api": lambda: _serve_monitor(running, reload, rules)} if is_wanted else {}
 
     return of
 
 
-async def _serve_monitor(running: Running, reload: Callable[[], None], samples: Tsdb) -> None:
+async def _serve_monitor(running: Running, reload: Callable[[], None], rules: RuleEngine) -> None:
     settings = running.plan.settings.api
-    reads, writes = Reads(running.database, running.plan), Writes(running)
+    reads = Reads(running.database, running.plan, rule_groups=rules.groups)
+    writes = Writes(running, rules.changed)
     is_local = is_loopback(parse_listen(settings.listen).host)
     identities = Identities(reads, trusts_machine=is_local)
 
@@ -93,7 +94,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], samples: 
     app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
     with contextlib.closing(ClientTurns()) as turns:
-        app.add_routes(prometheus.routes(samples, turns))
+        app.add_routes(prometheus.routes(rules, turns))
         await serve(settings, app, may_listen)
 
 

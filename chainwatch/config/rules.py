@@ -51,11 +51,11 @@ PromqlText = Annotated[Text, AfterValidator(_query)]
 class RuleSettings(Table):
     """A rule: an alert for each element of its query's result, or with `record` a series for each."""
 
-    name: Text | None = Field(
+    alert: Text | None = Field(
         default=None, max_length=128, description="The alerts' label `alertname`. Either this or `record`."
     )
     record: Text | None = Field(
-        default=None, description="Name of the series as which the result is recorded, in place of `name`."
+        default=None, description="Name of the series as which the result is recorded, in place of `alert`."
     )
     query: PromqlText = Field(description="The expression, in [PromQL](rules.md#expressions).")
     for_: Duration = Field(
@@ -85,14 +85,14 @@ class RuleSettings(Table):
 
     @model_validator(mode="after")
     def _is_alert_or_series(self) -> Self:
-        if (self.name is None) == (self.record is None):
-            raise Expected("either `name`, of alerts, or `record`, of series")
+        if (self.alert is None) == (self.record is None):
+            raise Expected("either `alert`, of alerts, or `record`, of series")
         if self.record is not None:
             if not _SERIES_NAME.fullmatch(self.record):
                 raise Expected("in `record` letters, digits, `_` and `:`, no digit first")
             only_alerts = {"for_", "keep_firing_for", "severity", "annotations"} & self.model_fields_set
             if only_alerts:
-                raise Expected("`for`, `keep_firing_for`, `severity` and `annotations` only with `name`")
+                raise Expected("`for`, `keep_firing_for`, `severity` and `annotations` only with `alert`")
         elif "severity" in self.labels:
             raise Expected("the severity in `severity`, not among `labels`")
         return self

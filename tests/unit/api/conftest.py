@@ -18,6 +18,7 @@ from chainwatch.monitor.companions import Running
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
+from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.database import Database
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
@@ -31,7 +32,11 @@ class Served:
     running: Running
     client: aiohttp.ClientSession
     reloads: list[None] = field(default_factory=list)
-    samples: Tsdb = field(default_factory=Tsdb)
+    engine: RuleEngine = field(default_factory=RuleEngine)
+
+    @property
+    def samples(self) -> Tsdb:
+        return self.engine.tsdb
 
     @property
     def url(self) -> str:
@@ -93,7 +98,7 @@ def serving_on(sqlite_url: str) -> Serving:
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:
                 served = Served(port, running, client)
-                tasks = server.companions(lambda: served.reloads.append(None), served.samples)(running)
+                tasks = server.companions(lambda: served.reloads.append(None), served.engine)(running)
                 task = asyncio.ensure_future(tasks["api"]())
                 try:
                     if wait:
