@@ -41,11 +41,11 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
 from chainwatch.config.api import ApiSettings  # noqa: E402
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.flows import SiblingSettings  # noqa: E402
+from chainwatch.config.invariant_values import ValueSettings  # noqa: E402
 from chainwatch.config.invariants import (  # noqa: E402
     InvariantSettings,
     PessimismSettings,
     TriggerSettings,
-    ValueSettings,
 )
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,

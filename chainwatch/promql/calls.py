@@ -54,10 +54,7 @@ def _absent_labels(node: Node) -> Labels:
 def _timestamp(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
     node = arguments[0]
     if isinstance(node, Selector):
-        return [
-            (series.labels, series.times[index] / 1000, True)
-            for series, index in evaluation.selected(node, at)
-        ]
+        return [(labels, time / 1000, True) for labels, time, _ in evaluation.selected(node, at)]
     return [(labels, at / 1000, True) for labels, _, _ in evaluation.vector(node, at)]
 
 

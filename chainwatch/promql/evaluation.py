@@ -159,7 +159,7 @@ class Evaluation:
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
-            return [(series.labels, series.values[index], False) for series, index in self.selected(node, at)]
+            return [(labels, value, False) for labels, _, value in self.selected(node, at)]
         if isinstance(node, Binary):
             return self._binary(node, at)
         if isinstance(node, Call):
@@ -189,30 +189,40 @@ class Evaluation:
         self.spend(len(found) + 1)
         return found
 
-    def selected(self, selector: Selector, at: int) -> list[tuple[Series, int]]:
-        """Return the series that have a sample at ``at``, with its index."""
+    def selected(self, selector: Selector, at: int) -> list[tuple[Labels, int, float]]:
+        """Return the labels of the series that have a sample at ``at``, with its time and value."""
         moment = self._moment(at, selector.at, selector.offset)
         oldest = moment - self._look_back
         result = []
         for series in self._series(selector):
-            times = series.times
+            times, values = series.samples
             index = bisect_right(times, moment) - 1
-            if index >= 0 and times[index] > oldest and not (series.ends and is_stale(series.values[index])):
-                result.append((series, index))
+            if index < 0:
+                times, values = series.reaching(oldest)
+                index = bisect_right(times, moment) - 1
+                if index < 0:
+                    continue
+            time = times[index]
+            if time > oldest and not (series.ends and is_stale(values[index])):
+                result.append((series.labels, time, values[index]))
         return result
 
     def _selected_windows(self, node: RangeSelector, at: int) -> Iterator[SeriesWindow]:
         end = self._moment(at, node.selector.at, node.selector.offset)
         start = end - node.range
         for series in self._series(node.selector):
-            times = series.times
-            first, after = bisect_right(times, start), bisect_right(times, end)
+            times, values = series.samples
+            first = bisect_right(times, start)
+            if not first:
+                times, values = series.reaching(start)
+                first = bisect_right(times, start)
+            after = bisect_right(times, end)
             if first == after:
                 continue
             self._left -= after - first
             if self._left < self._check_at:
                 self._check()
-            kept_times, kept_values = times[first:after], series.values[first:after]
+            kept_times, kept_values = times[first:after], values[first:after]
             if series.ends:
                 kept = [index for index, value in enumerate(kept_values) if not is_stale(value)]
                 if not kept:

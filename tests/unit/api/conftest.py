@@ -32,11 +32,12 @@ class Served:
     running: Running
     client: aiohttp.ClientSession
     reloads: list[None] = field(default_factory=list)
-    engine: RuleEngine = field(default_factory=RuleEngine)
+    rules: RuleEngine = field(default_factory=RuleEngine)
 
     @property
     def samples(self) -> Tsdb:
-        return self.engine.tsdb
+        """What queries read."""
+        return self.rules.tsdb
 
     @property
     def url(self) -> str:
@@ -98,7 +99,7 @@ def serving_on(sqlite_url: str) -> Serving:
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:
                 served = Served(port, running, client)
-                tasks = server.companions(lambda: served.reloads.append(None), served.engine)(running)
+                tasks = server.companions(lambda: served.reloads.append(None), served.rules)(running)
                 task = asyncio.ensure_future(tasks["api"]())
                 try:
                     if wait:

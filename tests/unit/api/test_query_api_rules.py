@@ -83,7 +83,7 @@ async def test_rules_and_alerts_are_listed_as_prometheus_lists_them(
 ) -> None:
     async with serving() as served:
         found = statuses()
-        monkeypatch.setattr(served.engine, "groups", lambda: found)
+        monkeypatch.setattr(served.rules, "groups", lambda: found)
         theirs = prometheus(tmp_path)
         for path in ("rules", "alerts"):
             assert without_what_varies(await ask(served, path)) == without_what_varies(theirs[path])
@@ -92,7 +92,7 @@ async def test_rules_and_alerts_are_listed_as_prometheus_lists_them(
 async def test_rules_are_chosen(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving() as served:
         found = statuses()
-        monkeypatch.setattr(served.engine, "groups", lambda: found)
+        monkeypatch.setattr(served.rules, "groups", lambda: found)
 
         async def names(**given: Any) -> list[str]:
             groups = (await ask(served, "rules", **given))["groups"]
