@@ -149,7 +149,12 @@ def prometheus(folder: Path) -> dict[str, Any]:
                 listed = {path: _data(address, path) for path in ("rules", "alerts")}
             except OSError:
                 listed = {}
-            if listed and len(listed["alerts"]["alerts"]) == 2:
+            rules = [
+                rule
+                for group in (listed or {"rules": {"groups": []}})["rules"]["groups"]
+                for rule in group["rules"]
+            ]
+            if rules and all(rule["health"] == "ok" for rule in rules):
                 return listed
             time.sleep(0.1)
         raise TimeoutError("prometheus has evaluated nothing")
