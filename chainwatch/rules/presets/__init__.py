@@ -19,7 +19,7 @@ __all__ = ["PREFIX", "PRESETS", "Parameter", "Preset", "is_preset", "rule_file"]
 PREFIX = "preset:"
 SPEC_MAX = 4_096
 """Characters of a preset with its parameters."""
-_VALUE_START = re.compile(r"\s+(?=[A-Za-z_]+=)")
+_VALUE_START = re.compile(r"\s+(?=[A-Za-z_]\w*=)")
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")

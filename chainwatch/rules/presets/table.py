@@ -24,6 +24,7 @@ class Preset:
 
 
 _WHERE = Parameter("matchers", "", 'matchers that choose the series, such as `flow="connext"`')
+_INVARIANTS = Parameter("matchers", "", 'matchers that choose invariants, such as `invariant=~"solvency.*"`')
 _FEWEST = Parameter("number", "5", "fewest transfers in an hour of which a share says anything")
 
 PRESETS: dict[str, Preset] = {
@@ -31,6 +32,7 @@ PRESETS: dict[str, Preset] = {
         "relayers' balances, routes, collateral, outflow and rate limits",
         {
             "where": _WHERE,
+            "invariants": _INVARIANTS,
             "balances": Parameter(
                 "pattern", "funds|.*balance.*", "names of the invariants' values that are balances"
             ),
@@ -69,9 +71,7 @@ PRESETS: dict[str, Preset] = {
         "when to stop a bridge, a route or an asset: `block` is `global`, `route` or `asset`",
         {
             "where": _WHERE,
-            "invariants": Parameter(
-                "matchers", "", 'matchers that choose invariants, such as `invariant=~"solvency.*"`'
-            ),
+            "invariants": _INVARIANTS,
             "global_amount": Parameter(
                 "number", "10000000", "most whole units of an asset in flight on all routes"
             ),
