@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from chainwatch.config import read
+from chainwatch.config.errors import ConfigError
 from chainwatch.operations import rule_files
+from chainwatch.plan import make_plan
 from chainwatch.rules.files import RuleFileError, read_rule_file
 from chainwatch.rules.model import AlertingRule
 from chainwatch.rules.presets import PREFIX, PRESETS, rule_file
@@ -105,3 +108,15 @@ def test_wrong_parameters_are_named(spec: str, reason: str) -> None:
     with pytest.raises(RuleFileError) as caught:
         rule_file(spec)
     assert reason in caught.value.problems[0].reason
+
+
+def test_a_configuration_names_presets_and_each_mistake_has_its_line(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    start = '[networks.a]\nchain_id = 1\nrpc = ["http://127.0.0.1:1"]\n'
+    config.write_text(f'rule_files = ["preset:endpoints behind=1h", "preset:endpoints"]\n{start}')
+    groups = make_plan(read(config, {})).rule_groups
+    assert [(group.file, len(group.group.rules)) for group in groups] == [("preset:endpoints", 7)] * 2
+    config.write_text(f'rule_files = [\n  "preset:endpoints",\n  "preset:endpoints ahead=1h"]\n{start}')
+    with pytest.raises(ConfigError) as caught:
+        make_plan(read(config, {}))
+    assert "no parameter 'ahead'" in str(caught.value)
