@@ -234,7 +234,12 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_positive)]
 Severity = Annotated[str, BeforeValidator(normal_severity)]
 Address = Annotated[str, BeforeValidator(_address)]
+<<<<<<< HEAD
 Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(one_or_more)]
+=======
+OptionalAddress = Annotated[str, BeforeValidator(lambda value: "" if value == "" else _address(value))]
+Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(_one_or_more)]
+>>>>>>> main
 Deployment = Annotated[
     Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],
     Discriminator(lambda value: "each" if isinstance(value, dict) else "same"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
 from chainwatch.promql.calls import CALLS
-from chainwatch.promql.errors import EvaluationError, LimitExceeded
+from chainwatch.promql.errors import EvaluationError, LimitExceeded, TimedOut
 from chainwatch.promql.series import Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
 from chainwatch.promql.syntax import (
@@ -94,6 +94,20 @@ class Evaluation:
         self._left = self._limits.samples
         self._check_at = self._left - _CHECK_EVERY
 
+    def share(self, nodes: frozenset[int]) -> None:
+        """Compute the results of these nodes (by ``id``) once for each time, in place of those shared so far."""
+        self._shared = nodes
+
+    @property
+    def spent(self) -> int:
+        """How many samples were counted since ``begin``."""
+        return self._limits.samples - self._left
+
+    @property
+    def limits(self) -> Limits:
+        """What the evaluation may take."""
+        return self._limits
+
     def vector(self, node: Node, at: int) -> Vector:
         """Return the instant vector that ``node`` is at the time ``at``."""
         if id(node) not in self._shared:
@@ -141,7 +155,7 @@ class Evaluation:
         if self._left < 0:
             raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
         if self._clock() > self._until:
-            raise LimitExceeded(f"the query takes longer than {self._limits.seconds:g} seconds")
+            raise TimedOut(f"the query takes longer than {self._limits.seconds:g} seconds")
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
