@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from chainwatch.config.assets import Decimals
-from chainwatch.config.types import Address, Expected, Names, PositiveDuration, Table, Text, one_or_more
+from chainwatch.config.types import Address, Expected, Names, PositiveDuration, Table, Text, Texts
 
 KINDS = (
     "call",
@@ -79,7 +79,7 @@ class ValueSettings(Table):
     """One value of an invariant: one of `call`, `balance`, `storage`, `code_hash`, `has_code`, `nonce`, `proof`, `block`,
     `event` and `flow` says what it is."""
 
-    network: Annotated[list[Text], BeforeValidator(one_or_more)] = Field(
+    network: Texts = Field(
         default=[],
         description="Network it is read on; several with `sum`. Required but with `flow`, which has networks of its own.",
     )

@@ -106,7 +106,7 @@ def _attribute(value: object) -> int | str:
     return value
 
 
-def one_or_more(value: object) -> Any:
+def _one_or_more(value: object) -> Any:
     return [value] if isinstance(value, str | int) else value
 
 
@@ -234,29 +234,25 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_positive)]
 Severity = Annotated[str, BeforeValidator(normal_severity)]
 Address = Annotated[str, BeforeValidator(_address)]
-<<<<<<< HEAD
-Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(one_or_more)]
-=======
 OptionalAddress = Annotated[str, BeforeValidator(lambda value: "" if value == "" else _address(value))]
 Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(_one_or_more)]
->>>>>>> main
 Deployment = Annotated[
     Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],
     Discriminator(lambda value: "each" if isinstance(value, dict) else "same"),
 ]
 """One address on every network, or a table: network → its addresses."""
 Attribute = Annotated[int | str, BeforeValidator(_attribute)]
-Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(one_or_more)]
+Names = Annotated[list[Text], Field(min_length=1), BeforeValidator(_one_or_more)]
 AbiPath = Annotated[Path, AfterValidator(in_folder)]
 FilePath = AbiPath
 RpcUrl = Annotated[SecretStr, _url("ws", "wss", "http", "https")]
 HttpUrl = Annotated[SecretStr, _url("https", "http")]
-HttpUrls = Annotated[list[HttpUrl], BeforeValidator(one_or_more)]
+HttpUrls = Annotated[list[HttpUrl], BeforeValidator(_one_or_more)]
 WebLink = Annotated[str, _url("https", "http")]
 ExplorerUrl = Annotated[str, _url("https", "http"), AfterValidator(_explorer)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 Match = Annotated[dict[str, Names], AfterValidator(_match), AfterValidator(_with_patterns)]
-Texts = Annotated[list[Text], BeforeValidator(one_or_more)]
+Texts = Annotated[list[Text], BeforeValidator(_one_or_more)]
 Zone = Annotated[str, _checked(calendars.check_zone)]
 Clocks = Annotated[Texts, _checked(calendars.parse_times)]
 Weekdays = Annotated[Texts, _checked(lambda texts: calendars.parse_names(texts, calendars.WEEKDAYS, 0))]
