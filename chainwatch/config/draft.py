@@ -28,6 +28,7 @@ from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.inner_tables import inner_model
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
+from chainwatch.config.kinds.expanding import INVARIANTS, Expanded, as_written, expand_all, with_kinds
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
@@ -38,7 +39,7 @@ from chainwatch.config.people import (
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
-from chainwatch.config.toml_lines import KeyPath
+from chainwatch.config.toml_lines import KeyPath, holds
 from chainwatch.config.types import WebLink
 from chainwatch.support.spelling import did_you_mean, nearest
 
@@ -132,10 +133,12 @@ class Draft:
         self._environ = environ
         self._variables: dict[KeyPath, str] = {}
         self._unset: set[KeyPath] = set()
+        self._kinds: dict[str, Expanded] = {}
         self._unset_variables: dict[str, list[KeyPath]] = {}
         self._data: dict[str, Any] = dict(data)
         self._data = self._expanded((), self._data)
         self._add_unset_variables()
+        self._expand_kinds()
         self.parts = self._valid_parts()
 
     def settings(self) -> Settings:
@@ -146,6 +149,7 @@ class Draft:
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Add a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
+        path, message = as_written(self._kinds, path, message)
         problem = Problem(path, self.line_of(path), message, hint)
         if path not in self._unset and problem not in self._noted:
             self._noted.add(problem)
@@ -165,7 +169,7 @@ class Draft:
         """Return the value at ``path``, with variables replaced; None where there is none."""
         value: Any = self._data
         for part in path:
-            if not _holds(value, part):
+            if not holds(value, part):
                 return None
             value = value[part]
         return value
@@ -192,6 +196,7 @@ class Draft:
     def quote(self, path: KeyPath) -> str:
         """Return the value at ``path`` as a message may show it: never a secret, nor what a variable held."""
         value = self.value(path)
+        path, _ = as_written(self._kinds, path, "")
         if path in self._variables:
             return f"the {'' if value else 'empty '}value of {self._variables[path]}"
         if isinstance(value, bool | int | float):
@@ -255,6 +260,17 @@ class Draft:
             used = f" (used by {also}{more} too)" if others else ""
             problem = Problem(first, self.line_of(first), f"the environment variable {name} is not set{used}")
             self.problems.append(problem)
+
+    def _expand_kinds(self) -> None:
+        """Replace each invariant with a kind by what the kind makes of it; one with mistakes is noted and left out."""
+        keys = {field.alias or key for key, field in InvariantSettings.model_fields.items()}
+        kinds = expand_all(self._data, keys)
+        for name, expanded in kinds.items():
+            for path, message, hint, is_expectation in expanded.mistakes:
+                place = (INVARIANTS, name, *path)
+                found = f", found {self.quote(place)}" if is_expectation else ""
+                self.add(place, message + found, hint)
+        self._data, self._kinds = with_kinds(self._data, kinds), kinds
 
     # --- validation -----------------------------------------------------------------------------------
 
@@ -322,11 +338,11 @@ class Draft:
         value = self.value(path)
         *inner, last = detail["loc"] or (None,)
         for part in inner:
-            if _holds(value, part):
+            if holds(value, part):
                 path, value = (*path, part), value[part]
         if detail["type"].startswith("union_tag"):
             return (*path, "provider")
-        if last is not None and (detail["type"] == "missing" or _holds(value, last)):
+        if last is not None and (detail["type"] == "missing" or holds(value, last)):
             return (*path, last)
         return path
 
@@ -378,10 +394,3 @@ class Draft:
         choices = re.findall(r"'([^']+)'", str(context.get("expected") or context.get("expected_tags") or ""))
         near = nearest(value, choices)
         return f'did you mean "{near}"?' if near else ""
-
-
-def _holds(value: Any, part: object) -> bool:
-    """Return whether ``value`` is a table with the key, or a list with the index, ``part``."""
-    if isinstance(value, dict):
-        return part in value
-    return isinstance(value, list) and isinstance(part, int) and part < len(value)

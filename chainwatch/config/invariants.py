@@ -25,6 +25,9 @@ KINDS = ("call", "balance", "storage", "code_hash", "block", "event")
 PREVIOUS = "previous"
 """The prefix under which a condition reads the values of the check before."""
 
+MESSAGE_MAX = 1_000
+"""Characters of what a person should read in alerts."""
+
 _SLOTS = 2**256
 
 
@@ -41,6 +44,12 @@ def _name(name: str) -> str:
     if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name == PREVIOUS:
         raise Expected(f"a name of letters, digits and `_`, other than `{PREVIOUS}`")
     return name
+
+
+def _message(text: str) -> str:
+    if not 0 < len(text) <= MESSAGE_MAX:
+        raise Expected(f"text of 1 to {MESSAGE_MAX} characters")
+    return text
 
 
 Argument = Annotated[int | str | bool, Field(union_mode="smart")]
@@ -159,6 +168,11 @@ class InvariantSettings(Table):
     """A condition on values of the chains that must hold at every block; where it does not, `InvariantViolated` fires."""
 
     name: str = Field(description="The table's key.")
+    kind: Text | None = Field(
+        default=None,
+        description="One of the [kinds](invariant-kinds.md), which has a condition and values; its parameters are further "
+        "keys of the table.",
+    )
     severity: Severity = Field(default="P1", description="Severity of `InvariantViolated`.")
     every: Every = Field(
         default="block",
@@ -183,6 +197,10 @@ class InvariantSettings(Table):
         description="How far the timestamps of blocks may lie apart whose values are compared; at least the longest "
         "`block_time` of its networks. On a network without `block_time`, which has blocks on demand, the newest one counts "
         "until the next.",
+    )
+    message: Annotated[str, AfterValidator(_message)] | None = Field(
+        default=None,
+        description="What a person should read in its alerts: what it means, and what to do.",
     )
     runbook_url: WebLink | None = Field(default=None, description="Link added to its alerts.")
 
