@@ -36,6 +36,8 @@ from chainwatch.model import (
     StoredLog,
     UndecodedLog,
 )
+from chainwatch.rule_groups import load_rule_groups
+from chainwatch.rules.placed import PlacedGroup
 from chainwatch.support.spelling import did_you_mean
 
 
@@ -50,6 +52,8 @@ class Plan:
     """What is watched on each network that is followed."""
     warnings: tuple[str, ...] = ()
     """What in the configuration can match nothing, with its lines."""
+    rule_groups: tuple[PlacedGroup, ...] = ()
+    """The rules of the configuration and of its rule files."""
 
     def decode(self, network: str, log: StoredLog) -> Event | None:
         """Return a stored log as an event again; None when it does not decode or is not watched any more."""
@@ -92,9 +96,11 @@ def make_plan(draft: Draft) -> Plan:
     extractors = compile_extractors(parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
     _check_shared_addresses(parts, _watched_events(extractors, abis), draft.add)
+    groups = load_rule_groups(parts, draft.add)
     plan = _assemble(draft.settings(), extractors, abis)
     warnings = sorted(draft.warnings, key=lambda warning: warning.line)
-    return replace(plan, warnings=tuple(problem_line(draft.file, warning) for warning in warnings))
+    texts = tuple(problem_line(draft.file, warning) for warning in warnings)
+    return replace(plan, warnings=texts, rule_groups=groups)
 
 
 def _stand_in(draft: Draft, network: str) -> NetworkSettings:

@@ -41,11 +41,11 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
 from chainwatch.config.api import ApiSettings  # noqa: E402
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.flows import SiblingSettings  # noqa: E402
+from chainwatch.config.invariant_values import ValueSettings  # noqa: E402
 from chainwatch.config.invariants import (  # noqa: E402
     InvariantSettings,
     PessimismSettings,
     TriggerSettings,
-    ValueSettings,
 )
 from chainwatch.config.people import (  # noqa: E402
     EscalationSettings,
@@ -56,6 +56,7 @@ from chainwatch.config.people import (  # noqa: E402
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
+from chainwatch.config.rules import EvaluationSettings, RuleSettings  # noqa: E402
 from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
 from scripts import kind_pages, preset_pages  # noqa: E402
@@ -96,6 +97,8 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[invariants.NAME.values]", ValueSettings),
     ("every of an invariant", TriggerSettings),
     ("[pessimism]", PessimismSettings),
+    ("[[rules]]", RuleSettings),
+    ("[evaluation]", EvaluationSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),
     ("[[routes]]", RouteSettings),

@@ -96,7 +96,7 @@ class AlertingRuntime:
         resolve_timeout: float = RESOLVE_TIMEOUT,
         clock: SteadyClock | None = None,
     ) -> None:
-        self._clock = clock = clock or SteadyClock()
+        self.clock = clock = clock or SteadyClock()
         self._clock_task: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         """Held while queues are started or ended."""
@@ -244,7 +244,7 @@ class AlertingRuntime:
     async def _follow_clock(self) -> None:
         while True:
             await asyncio.sleep(CLOCK_EVERY)
-            if self._clock.is_to_be_set:
+            if self.clock.is_to_be_set:
                 error = await failure_of(self._restart)
                 if error is not None:
                     _log.error("restarting after the clock was set failed", error=type(error).__name__)
@@ -266,8 +266,8 @@ class AlertingRuntime:
 
         def move(connection: sa.Connection, _: float) -> tuple[None, float | None]:
             nonlocal by
-            by += self._clock.follow()
-            return None, self._follow_routes(connection, self._clock(), clock_set_by=by)
+            by += self.clock.follow()
+            return None, self._follow_routes(connection, self.clock(), clock_set_by=by)
 
         while True:
             try:

@@ -21,7 +21,7 @@ from chainwatch.api.writes import Writes, entry_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.views import builtins
-from chainwatch.support.nesting import is_too_deep
+from chainwatch.support.nesting import decode_json
 
 LIMIT_MAX = 1_000
 """Rows of one page."""
@@ -147,11 +147,9 @@ async def _body_of(request: web.Request) -> Any:
         return {}
     if request.content_type != _JSON:
         raise web.HTTPUnsupportedMediaType(reason=f"send the header Content-Type: {_JSON}, and JSON")
-    if is_too_deep(content):  # where the recursion limit was raised, decoding it would end the process
-        raise Invalid("the body is not JSON as it is wanted here: its brackets are nested too deep")
     try:
-        return msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(content)
+    except ValueError as error:
         raise Invalid(f"the body is not JSON: {str(error)[:200]}") from None
 
 

@@ -124,6 +124,16 @@ def _of_transfers(measures: Measures) -> Iterator[Metric]:
         [*ROUTE, "asset"],
         measures.amounts,
     )
+    yield _counter("transfers_opened", "Transfers whose opening was stored", ROUTE, measures.opened)
+    yield _counter(
+        "transfers_reached", "Transfers that came to a status", [*ROUTE, "status"], measures.reached
+    )
+    yield _counter(
+        "transfers_opened_amount",
+        "Amount of the transfers that were opened, in whole units of assets that the configuration names",
+        [*ROUTE, "asset"],
+        measures.opened_amounts,
+    )
     yield _gauge(
         "transfers_oldest_age_seconds",
         "Time since the oldest transfer in flight was opened, 0 for none",
@@ -193,7 +203,7 @@ def _counter(
     name: str,
     meaning: str,
     labels: list[str],
-    numbers: Mapping[tuple[str, ...], float],
+    numbers: Mapping[Labels, float],
     always: Iterable[tuple[str, ...]] = (),
 ) -> Metric:
     """Return a counter; labels that are ``always`` there begin with 0, so that the first increase is seen as one."""

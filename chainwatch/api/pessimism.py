@@ -21,7 +21,7 @@ from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import pessimism
 from chainwatch.operations.errors import Invalid, NotFound, OperationError
 from chainwatch.operations.pessimism import Changes, SessionView
-from chainwatch.support.nesting import is_too_deep
+from chainwatch.support.nesting import decode_json
 from chainwatch.support.printable import clean
 
 NOT_JSON = "could not unmarshal request body"
@@ -70,10 +70,8 @@ def routes(health: Health, reads: Reads, writes: Writes) -> list[web.RouteDef]:
     async def post(request: web.Request) -> web.Response:
         content = await request.read()
         try:
-            if is_too_deep(content):
-                raise ValueError("nested too deep")
-            body = msgspec.json.decode(content, type=_Body)
-        except (ValueError, RecursionError) as error:  # msgspec.DecodeError is a ValueError
+            body = decode_json(content, _Body)
+        except ValueError as error:
             return _answer(400, error=NOT_JSON, reason=str(error))
         try:
             name = await _done(request, writes, body)

@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from chainwatch.api.kept import KeptAnswers
-from chainwatch.operations.context import Context, Contexts
+from chainwatch.operations.context import Context, Contexts, RuleGroups
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
 
@@ -27,12 +27,18 @@ T = TypeVar("T")
 class Reads:
     """Runs operations that only read, at most ``AT_ONCE`` at once. One whose request has ended counts until its own end.
 
-    ``clock`` gives Unix seconds.
+    ``clock`` gives Unix seconds; ``rule_groups`` returns how rules stand, where any are evaluated.
     """
 
-    def __init__(self, database: Database, plan: Plan, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        database: Database,
+        plan: Plan,
+        clock: Callable[[], float] = time.time,
+        rule_groups: RuleGroups | None = None,
+    ) -> None:
         self._database = database
-        self._contexts = Contexts(plan)
+        self._contexts = Contexts(plan, rule_groups)
         self._clock = clock
         self._free = asyncio.Semaphore(AT_ONCE)
         self._kept: KeptAnswers[bytes] = KeptAnswers(lambda: database.commits, fresh_for=SHARED_FOR)

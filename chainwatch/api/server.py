@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -20,10 +21,14 @@ from chainwatch.api.identity import Identities
 from chainwatch.api.page.problems import show_problems
 from chainwatch.api.page.routes import add_page
 from chainwatch.api.problems import Handler, answer_problems, problem
+from chainwatch.api.prometheus import routes as prometheus
+from chainwatch.api.prometheus.answers import translate_problems as translate_query_problems
+from chainwatch.api.prometheus.client_turns import ClientTurns
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
 from chainwatch.monitor.companions import Companions, Running, Tasks
+from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.errors import StoreError
 
 BODY_MAX = 2**20
@@ -39,19 +44,24 @@ HEADERS = {"Cache-Control": "no-store", "Server": "chainwatch", "X-Content-Type-
 _log = structlog.get_logger(__name__)
 
 
-def companions(reload: Callable[[], None]) -> Companions:
-    """Return the server of each monitor whose configuration has one; ``reload`` requests a reload."""
+def companions(reload: Callable[[], None], engine: RuleEngine | None = None) -> Companions:
+    """Return the server of each monitor whose configuration has one; ``reload`` requests a reload.
+
+    ``engine``: the rules of the process, which run beside it; without it, none are evaluated.
+    """
+    rules = engine or RuleEngine()
 
     def of(running: Running) -> Tasks:
         is_wanted = bool(running.plan.settings.api.listen)
-        return {"api": lambda: _serve_monitor(running, reload)} if is_wanted else {}
+        return {"api": lambda: _serve_monitor(running, reload, rules)} if is_wanted else {}
 
     return of
 
 
-async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
+async def _serve_monitor(running: Running, reload: Callable[[], None], rules: RuleEngine) -> None:
     settings = running.plan.settings.api
-    reads, writes = Reads(running.database, running.plan), Writes(running)
+    reads = Reads(running.database, running.plan, rule_groups=rules.groups)
+    writes = Writes(running, rules.changed)
     is_local = is_loopback(parse_listen(settings.listen).host)
     identities = Identities(reads, trusts_machine=is_local)
 
@@ -69,6 +79,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
             _begin,
             guard.naming,
             translate_problems,
+            translate_query_problems,
             show_problems,
             answer_problems,
             identities.middleware,
@@ -82,7 +93,9 @@ async def _serve_monitor(running: Running, reload: Callable[[], None]) -> None:
     app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
-    await serve(settings, app, may_listen)
+    with contextlib.closing(ClientTurns()) as turns:
+        app.add_routes(prometheus.routes(rules.tsdb, turns))
+        await serve(settings, app, may_listen)
 
 
 async def _may() -> str:

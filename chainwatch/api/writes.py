@@ -50,10 +50,14 @@ async def entry_of(request: web.Request, detail: str | None = None) -> Entry:
 
 
 class Writes:
-    """Runs operations that change something; timers and queues are woken once that is committed."""
+    """Runs operations that change something; timers and queues are woken once that is committed.
 
-    def __init__(self, running: Running) -> None:
+    ``extended`` is called when something was created, changed or deleted beside the configuration.
+    """
+
+    def __init__(self, running: Running, extended: Callable[[], None] = lambda: None) -> None:
         self._running = running
+        self._extended = extended
         self._contexts = Contexts(running.plan)
         self._extending: set[asyncio.Task[None]] = set()
         self._under_way = UnderWay()
@@ -127,6 +131,7 @@ class Writes:
         self._extending.add(extending)
         extending.add_done_callback(self._extending.discard)
         await asyncio.shield(extending)
+        self._extended()
 
     async def _commit(self, change: Change[T]) -> T:
         alerting = self._running.alerting

@@ -28,9 +28,11 @@ def run(config: Path) -> None:
     sys.setswitchinterval(SWITCH_EVERY)
     from chainwatch.api.server import companions
     from chainwatch.monitor import monitor
+    from chainwatch.monitor.companions import together
     from chainwatch.operations.context import open_database
     from chainwatch.operations.live_alerting import alerting
     from chainwatch.operations.reloading import Reloads
+    from chainwatch.rule_engine.engine import RuleEngine
 
     plan = plan_of(config)
     with open_database(plan, claim=True, create=True) as database:
@@ -38,7 +40,9 @@ def run(config: Path) -> None:
         async def work(stop: asyncio.Event) -> None:
             reloads = Reloads(config, os.environ, database, plan)
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.ask)
-            await monitor.run(plan, database, stop, reloads.next, alerting, companions(reloads.ask))
+            rules = RuleEngine()
+            beside = together(rules.companions, companions(reloads.ask, rules))
+            await monitor.run(plan, database, stop, reloads.next, alerting, beside)
 
         run_until_stopped(work)
 

@@ -32,6 +32,7 @@ ALERTS = frozenset(
         "NetworkStalled",
         "ReceiverFailing",
         "ReceiverTest",
+        "RuleFailing",
         "SilenceExpiring",
         "TaskFailed",
         "TransferMismatch",
@@ -55,10 +56,12 @@ LABELS = frozenset(
         "endpoint",
         "event",
         "flow",
+        "group",
         "invariant",
         "network",
         "origin",
         "receiver",
+        "rule",
         "severity",
         "silence",
         "step",
@@ -91,7 +94,10 @@ def _known_values(draft: Draft) -> dict[str, frozenset[str]]:
     flows = draft.parts.flows.values()
     steps = {flow.opens.step for flow in flows} | {s.step for flow in flows for s in flow.expects}
     all_flows_valid = len(draft.parts.flows) == len(draft.names("flows"))
-    known = {"alertname": ALERTS, "severity": frozenset(SEVERITIES), "receiver": frozenset(receivers)}
+    named = frozenset(rule.alert for rule in draft.parts.rules if rule.alert)
+    known = {"alertname": ALERTS | named, "severity": frozenset(SEVERITIES), "receiver": frozenset(receivers)}
+    if draft.value(("rule_files",)):
+        del known["alertname"]  # these are read later
     if networks:
         known |= {"network": frozenset(networks), "flow": frozenset(draft.names("flows"))}
     if steps and all_flows_valid:
@@ -152,6 +158,8 @@ def _renamed(value: str) -> str:
 def _doubt_label(draft: Draft, place: KeyPath, label: str) -> None:
     if draft.names("networks") and label not in LABELS:
         near = nearest(label, LABELS)
+        if not near and (draft.value(("rules",)) or draft.value(("rule_files",))):
+            return  # alerts of rules may have any labels
         hint = f'did you mean "{near}"?' if near else "fine if another program sends such alerts"
         draft.warn(place, f'no alert of chainwatch has the label "{label[:100]}"', hint)
 

@@ -37,68 +37,52 @@ from chainwatch.config.people import (
     RiseSettings,
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
+from chainwatch.config.rules import EvaluationSettings, RuleSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.toml_lines import KeyPath, holds
-from chainwatch.config.types import WebLink
+from chainwatch.config.types import Text, WebLink
 from chainwatch.support.spelling import did_you_mean, nearest
 
-_SECTIONS: Mapping[str, TypeAdapter[Any]] = {
-    "networks": TypeAdapter(NetworkSettings),
-    "contracts": TypeAdapter(ContractSettings),
-    "flows": TypeAdapter(FlowSettings),
-    "invariants": TypeAdapter(InvariantSettings),
-    "assets": TypeAdapter(AssetSettings),
-    "receivers": TypeAdapter(AnyReceiver),
-    "templates": TypeAdapter(TemplateSettings),
-    "intervals": TypeAdapter(IntervalSettings),
-    "people": TypeAdapter(PersonSettings),
-    "oncall": TypeAdapter(OnCallSettings),
-    "escalations": TypeAdapter(EscalationSettings),
-}
-_LISTS: Mapping[str, TypeAdapter[Any]] = {
-    "routes": TypeAdapter(RouteSettings),
-    "inhibit": TypeAdapter(InhibitSettings),
-    "lifecycle": TypeAdapter(LifecycleSettings),
-    "cooldowns": TypeAdapter(CooldownSettings),
-    "acknowledge": TypeAdapter(AcknowledgeSettings),
-}
-_TABLES: Mapping[str, TypeAdapter[Any]] = {
-    "store": TypeAdapter(StoreSettings),
-    "log": TypeAdapter(LogSettings),
-    "monitor": TypeAdapter(MonitorSettings),
-    "api": TypeAdapter(ApiSettings),
-    "pessimism": TypeAdapter(PessimismSettings),
-    "alerts": TypeAdapter(AlertSettings),
-    "severities": TypeAdapter(SeverityTable),
-}
-_RISE = TypeAdapter(RiseSettings)
-_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_TOP_LEVEL = {"escalate_after", "external_url", *_TABLES, *_LISTS, *_SECTIONS}
-
-_MODELS: Mapping[str, type[BaseModel]] = {
-    "store": StoreSettings,
-    "log": LogSettings,
-    "monitor": MonitorSettings,
-    "api": ApiSettings,
-    "pessimism": PessimismSettings,
+_BY_NAME: Mapping[str, Any] = {
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
     "invariants": InvariantSettings,
     "assets": AssetSettings,
+    "receivers": AnyReceiver,
     "templates": TemplateSettings,
-    "routes": RouteSettings,
     "intervals": IntervalSettings,
     "people": PersonSettings,
     "oncall": OnCallSettings,
     "escalations": EscalationSettings,
-    "escalate_after": RiseSettings,
+}
+_LISTED: Mapping[str, Any] = {
+    "routes": RouteSettings,
     "inhibit": InhibitSettings,
     "lifecycle": LifecycleSettings,
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
+    "rules": RuleSettings,
 }
+_SINGLE: Mapping[str, Any] = {
+    "store": StoreSettings,
+    "log": LogSettings,
+    "monitor": MonitorSettings,
+    "api": ApiSettings,
+    "pessimism": PessimismSettings,
+    "alerts": AlertSettings,
+    "severities": SeverityTable,
+    "evaluation": EvaluationSettings,
+}
+_MODELS: Mapping[str, type[BaseModel]] = {**_BY_NAME, **_LISTED, **_SINGLE, "escalate_after": RiseSettings}
+_SECTIONS, _LISTS, _TABLES = (
+    {name: TypeAdapter(model) for name, model in models.items()} for models in (_BY_NAME, _LISTED, _SINGLE)
+)
+_RISE = TypeAdapter(RiseSettings)
+_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
+_FILES: TypeAdapter[list[str]] = TypeAdapter(list[Text])
+_TOP_LEVEL = {"escalate_after", "external_url", "rule_files", *_TABLES, *_LISTS, *_SECTIONS}
 ALSO_SHOWN = 3
 """The most further places that are named where a variable is not set."""
 
@@ -283,6 +267,7 @@ class Draft:
             folder=self._folder,
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
+            rule_files=self._valid(_FILES, self._data.get("rule_files", []), ("rule_files",)) or [],
             **{name: self._valid_table(name) for name in _TABLES},
             **{section: list(self._valid_list(section)) for section in _LISTS},
             **{section: dict(self._valid_tables(section)) for section in _SECTIONS},

@@ -28,12 +28,14 @@ from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
+from chainwatch.config.rules import EvaluationSettings, RuleSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
     DatabaseUrl,
     HttpUrl,
     PositiveDuration,
     Table,
+    Text,
     WebLink,
 )
 from chainwatch.grammar.durations import parse_duration
@@ -107,6 +109,12 @@ class Settings(Table):
         default={},
         description="Severities of other programs, in any case, such as `page`, → `P0` … `P3`. Any other is `P2`.",
     )
+    rules: list[RuleSettings] = Field(default=[])
+    rule_files: list[Text] = Field(
+        default=[],
+        description="Rule files in Prometheus' format, relative to the config file's folder, such as `[\"rules/*.yml\"]`.",
+    )
+    evaluation: EvaluationSettings = EvaluationSettings()
     log: LogSettings = LogSettings()
     monitor: MonitorSettings = MonitorSettings()
     api: ApiSettings = ApiSettings()

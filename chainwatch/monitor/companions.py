@@ -26,6 +26,11 @@ Tasks = Mapping[str, Callable[[], Awaitable[None]]]
 Companions = Callable[[Running], Tasks]
 
 
+def together(*all_of: Companions) -> Companions:
+    """Return companions that have the tasks of all of these."""
+    return lambda running: {name: task for one in all_of for name, task in one(running).items()}
+
+
 def no_companions(_: Running) -> Tasks:
     """Return no tasks."""
     return {}

@@ -7,9 +7,9 @@ transaction: ``Access`` for programs that may block, ``Database.read`` and ``Dat
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -22,6 +22,7 @@ from chainwatch.config import Settings, read
 from chainwatch.operations.created import extended_on
 from chainwatch.plan import Plan, make_plan
 from chainwatch.presentation.presenter import Presenter
+from chainwatch.rules.status import GroupStatus
 from chainwatch.store import schema
 from chainwatch.store.claim import claimed
 from chainwatch.store.created import NOTHING, Created, version
@@ -29,6 +30,10 @@ from chainwatch.store.database import Database
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+RuleGroups = Callable[[], Sequence[GroupStatus]]
+"""Returns how the rules stand that this process evaluates."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Context:
     problems: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
     """What the configuration compiles to; None where alerting runs alone."""
+    rule_groups: RuleGroups | None = None
+    """How rules stand; None where this process evaluates none."""
 
     @cached_property
     def presenter(self) -> Presenter:
@@ -68,8 +75,9 @@ class Context:
 class Contexts:
     """The contexts of ``plan``, which follow what clients create beside the configuration."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, rule_groups: RuleGroups | None = None) -> None:
         self._plan = plan
+        self._rule_groups = rule_groups
         self._last: tuple[int, Context] | None = None
 
     def on(self, connection: sa.Connection) -> Context:
@@ -77,7 +85,8 @@ class Contexts:
         now = version(connection)
         last = self._last
         if last is None or last[0] != now:
-            last = self._last = now, Context.of(self._plan, connection)
+            context = replace(Context.of(self._plan, connection), rule_groups=self._rule_groups)
+            last = self._last = now, context
         return last[1]
 
 

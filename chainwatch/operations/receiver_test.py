@@ -78,18 +78,8 @@ def end_sample(connection: sa.Connection, context: Context, now: float, sample: 
     queued = _find(connection, sample.receiver, sample.key)
     outbox.drop(connection, now, ids=[queued.id])
     alerts.delete_sample(connection, sample.alert_id)
-    configured = context.settings.receivers.get(sample.receiver)
-    delivered = queued.status == "delivered"
     seconds = (queued.finished_at or now) - sample.queued_at
-    return SampleOutcome(
-        receiver=sample.receiver,
-        provider=configured.provider if configured else "",
-        delivered=delivered,
-        by="the running process",
-        seconds=seconds,
-        attempts=queued.attempts,
-        error=None if delivered else queued.last_error or f"not delivered within {seconds:.0f} seconds",
-    )
+    return _outcome(context.settings, queued, "the running process", seconds, waited=round(seconds))
 
 
 async def send_sample(
@@ -115,18 +105,27 @@ async def send_sample(
     )
     try:
         is_ours = await _deliver_unless_running(database, settings, receiver, key)
-        queued = await _outcome(database, receiver, key, 0.0 if is_ours else within)
+        queued = await _tried(database, receiver, key, 0.0 if is_ours else within)
     finally:
         await database.write(lambda connection: _clean_up(connection, receiver, key, alert_id))
+    seconds = (queued.finished_at or time.time()) - began
+    by = "this command" if is_ours else "the running process"
+    return _outcome(settings, queued, by, seconds, waited=within)
+
+
+def _outcome(
+    settings: Settings, queued: QueuedNotification, by: str, seconds: float, *, waited: float
+) -> SampleOutcome:
+    configured = settings.receivers.get(queued.receiver)
     delivered = queued.status == "delivered"
     return SampleOutcome(
-        receiver=receiver,
-        provider=settings.receivers[receiver].provider,
+        receiver=queued.receiver,
+        provider=configured.provider if configured else "",
         delivered=delivered,
-        by="this command" if is_ours else "the running process",
-        seconds=(queued.finished_at or time.time()) - began,
+        by=by,
+        seconds=seconds,
         attempts=queued.attempts,
-        error=None if delivered else queued.last_error or f"not delivered within {within:g} seconds",
+        error=None if delivered else queued.last_error or f"not delivered within {waited:g} seconds",
     )
 
 
@@ -200,7 +199,7 @@ async def _deliver(database: Database, settings: Settings, receiver: str, key: s
     await database.write(settle)
 
 
-async def _outcome(database: Database, receiver: str, key: str, within: float) -> QueuedNotification:
+async def _tried(database: Database, receiver: str, key: str, within: float) -> QueuedNotification:
     """Return the sample's notification once it was tried, or once ``within`` seconds are over."""
     until = time.monotonic() + within
     while True:

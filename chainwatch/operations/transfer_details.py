@@ -12,13 +12,20 @@ from chainwatch.alert_model import Alert
 from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.chain.decode.abi import AbiError
 from chainwatch.chain.decode.decoder import DecodeError, EventDecoder
-from chainwatch.checker.flow import UNKNOWN_NETWORK, Flow
+from chainwatch.checker.flow import Flow
 from chainwatch.checker.step_views import step_views
 from chainwatch.model import Occurrence, Transfer, to_hex
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound
 from chainwatch.operations.transaction_logs import as_text
-from chainwatch.operations.views import AlertView, StepView, alert_views, step_view, transfer_assets
+from chainwatch.operations.views import (
+    AlertView,
+    StepView,
+    alert_views,
+    network_name,
+    step_view,
+    transfer_assets,
+)
 from chainwatch.presentation.presenter import Asset
 from chainwatch.store import blocks, emitted_logs
 from chainwatch.store import transfers as stored_transfers
@@ -110,8 +117,8 @@ def show_transfer(
         flow=transfer.flow,
         key=transfer.key,
         status=transfer.status,
-        origin=_network(transfer.origin),
-        destination=_network(transfer.destination),
+        origin=network_name(transfer.origin),
+        destination=network_name(transfer.destination),
         opened_at=opened_at,
         took=(newest or 0) - (opened_at or 0) if is_complete else None,
         events=_events(connection, context, configured, transfer),
@@ -224,7 +231,3 @@ def _notification(one: QueuedNotification, ids: set[int]) -> NotifiedView:
         finished_at=one.finished_at,
         last_error=one.last_error,
     )
-
-
-def _network(name: str | None) -> str | None:
-    return name.removeprefix(UNKNOWN_NETWORK) if name else None

@@ -13,10 +13,10 @@ from typing import TypeAlias
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.checker.flow import UNKNOWN_NETWORK
 from chainwatch.operations.checks import check_known, check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
+from chainwatch.operations.views import network_name
 from chainwatch.store import transfer_index, transfer_totals
 from chainwatch.store import transfers as stored_transfers
 from chainwatch.store.transfer_index import HOUR, StepCount
@@ -157,7 +157,7 @@ def latency_over_time(
         periods = [_period(at, list(rows)) for at, rows in groupby(some, key=lambda one: one.at)]
         whole = _period(begin_hour, some)
         series.append(
-            LatencySeries(name, _network(origin), _network(destination), step or None, whole, periods)
+            LatencySeries(name, network_name(origin), network_name(destination), step or None, whole, periods)
         )
     return LatencyReport(begin_hour, end_hour, period, transfer_index.waiting(connection), series)
 
@@ -175,8 +175,8 @@ def _route(key: _Route, flying: Counter[str], oldest_at: int | None, took: Count
     present = +took
     return RouteView(
         flow=flow,
-        origin=_network(origin),
-        destination=_network(destination),
+        origin=network_name(origin),
+        destination=network_name(destination),
         in_flight=flying.total(),
         overdue=flying["overdue"],
         oldest_at=oldest_at,
@@ -204,7 +204,3 @@ def percentile(counts: Counter[int], percent: int) -> int | None:
         if left <= 0:
             return value
     return None
-
-
-def _network(name: str) -> str | None:
-    return name.removeprefix(UNKNOWN_NETWORK) or None

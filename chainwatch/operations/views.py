@@ -162,8 +162,8 @@ def transfer_view(
         flow=transfer.flow,
         key=transfer.key,
         status=transfer.status,
-        origin=_network(transfer.origin),
-        destination=_network(transfer.destination),
+        origin=network_name(transfer.origin),
+        destination=network_name(transfer.destination),
         opened_at=transfer.opened_at,
         steps=steps,
         deadlines=deadlines,
@@ -219,5 +219,6 @@ def asset_of(occurrence: Occurrence) -> AssetId | None:
     return None if asset is None else asset_id(occurrence.network, shown(asset))
 
 
-def _network(name: str | None) -> str | None:
+def network_name(name: str | None) -> str | None:
+    """Return a transfer's network as people are shown it: also one that is not configured; None where none is known."""
     return name.removeprefix(UNKNOWN_NETWORK) if name else None

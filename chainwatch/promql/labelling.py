@@ -9,10 +9,9 @@ from typing import Any
 
 from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.series import NAME
-from chainwatch.promql.syntax import compile_pattern
+from chainwatch.promql.syntax import compile_pattern, expand_references
 from chainwatch.promql.vectors import Element, Vector
 
-_REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
 _DIGITS = re.compile(r"([0-9]+)")
 TEXT_MAX = 1_000
 """Characters of a replacement or separator; labels that are joined."""
@@ -36,7 +35,7 @@ def label_replace(vector: Vector, target: str, replacement: str, source: str, pa
     for labels, value, unnamed in vector:
         found = compiled.fullmatch(labels.get(source))
         if found is not None:
-            labels = labels.put({target: _expand(replacement, found)})
+            labels = labels.put({target: expand_references(replacement, found)[:_VALUE_MAX]})
             unnamed = unnamed and target != NAME
         result.append((labels, value, unnamed))
     return _distinct(result)
@@ -73,21 +72,6 @@ def sort_by_label(vector: Vector, names: Sequence[str], *, descending: bool) -> 
 @lru_cache(1024)
 def _compiled(pattern: str) -> Any:
     return compile_pattern(pattern, captures=True)
-
-
-def _expand(replacement: str, match: Any) -> str:
-    """Return ``replacement`` with ``$1``, ``$name`` and ``${name}`` filled in; what does not exist is empty."""
-
-    def group(reference: re.Match[str]) -> str:
-        name = reference[1] or reference[2]
-        if name is None:
-            return "$"
-        if name.isdecimal():
-            index = int(name) if len(name) < 6 else -1
-            return (match.group(index) or "") if 0 <= index <= match.re.groups else ""
-        return (match.group(name) or "") if name in match.re.groupindex else ""
-
-    return _REFERENCE.sub(group, replacement)[:_VALUE_MAX]
 
 
 def _distinct(vector: Vector) -> Vector:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import re2
 
@@ -15,6 +16,7 @@ CAPTURING_MAX = 1_000
 GROUPS_MAX = 50
 _PATTERN_BYTES = 4_000_000
 """Memory that a compiled pattern may take."""
+_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 
 
 class Matcher:
@@ -75,6 +77,21 @@ def compile_pattern(pattern: str, *, captures: bool = False) -> re2._Regexp[str]
     if captures and compiled.groups > GROUPS_MAX:
         raise ValueError(f"more than {GROUPS_MAX} groups")
     return compiled
+
+
+def expand_references(replacement: str, match: Any) -> str:
+    """Return ``replacement`` with ``$1``, ``$name`` and ``${name}`` filled in; what ``match`` does not have is empty."""
+
+    def group(reference: re.Match[str]) -> str:
+        name = reference[1] or reference[2]
+        if name is None:
+            return "$"
+        if name.isascii() and name.isdecimal():
+            index = int(name) if len(name) < 6 else -1
+            return (match.group(index) or "") if 0 <= index <= match.re.groups else ""
+        return (match.group(name) or "") if name in match.re.groupindex else ""
+
+    return _REFERENCE.sub(group, replacement)
 
 
 @dataclass(frozen=True, slots=True)

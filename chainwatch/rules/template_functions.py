@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from chainwatch.promql.lexer import parse_duration
-from chainwatch.promql.syntax import compile_pattern
+from chainwatch.promql.syntax import compile_pattern, expand_references
 from chainwatch.rules.template_nodes import TemplateError
 
 REPLACED_MAX = 200_000
@@ -21,7 +21,6 @@ WIDTH_MAX = 200
 """Width and precision that ``printf`` takes."""
 
 _VERB = re.compile(r"%([-+# 0]*)(\d{0,6})(?:\.(\d{0,6}))?(.|$)", re.DOTALL)
-_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -263,24 +262,12 @@ def _replace_all(pattern: str, replacement: str, text: str) -> str:
     if (len(text) + 1) * (len(replacement) + 1) > REPLACED_MAX:
         raise TemplateError("reReplaceAll: the text and its replacement are too long")
 
-    def expand(match: Any) -> str:
-        def group(reference: re.Match[str]) -> str:
-            name = reference[1] or reference[2]
-            if name is None:
-                return "$"
-            if name.isdecimal():
-                index = int(name) if len(name) < 6 else -1
-                return (match.group(index) or "") if 0 <= index <= compiled.groups else ""
-            return (match.group(name) or "") if name in compiled.groupindex else ""
-
-        return _REFERENCE.sub(group, replacement)
-
     parts: list[str] = []
     end = 0
     for match in compiled.finditer(text):
         if parts and match.start() == match.end() == end:
             continue  # directly after a match there is no empty one
-        parts += [text[end : match.start()], expand(match)]
+        parts += [text[end : match.start()], expand_references(replacement, match)]
         end = match.end()
     return "".join([*parts, text[end:]])
 

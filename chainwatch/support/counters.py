@@ -20,6 +20,12 @@ CALLS: Count = Counter()
 """JSON-RPC calls by network, method and outcome: ``answered``, ``timeout``, ``limited``, ``failed`` or ``cancelled``."""
 REFUSALS: Count = Counter()
 """Answers that were JSON-RPC errors, by network and method."""
+OPENED: Count = Counter()
+"""Transfers whose opening was stored, by flow, origin and destination (empty where it is not known)."""
+REACHED: Count = Counter()
+"""Transfers that came to a status, by flow, origin, destination and status."""
+AMOUNTS: Counter[tuple[str, str, str, str, bytes]] = Counter()
+"""Amounts in smallest units of opened transfers, by flow, origin, destination, and the asset: its network, its address."""
 ATTEMPTS: Count = Counter()
 """Attempts to notify by receiver and outcome: ``delivered``, ``failed`` (it is retried) or ``dead`` (it is not)."""
 CRASHES: Count = Counter()

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from itertools import accumulate, chain
+from typing import Any
+
+import msgspec
 
 DEEPEST = 200
 """The most levels of a document; ABIs and answers of services have a dozen."""
@@ -23,6 +26,13 @@ def is_too_deep(json: bytes) -> bool:
     """Return whether brackets are nested deeper than ``DEEPEST`` anywhere; brackets within texts count too."""
     brackets = json.translate(None, _OTHERS)
     return max(accumulate(map(_STEP.__getitem__, brackets)), default=0) > DEEPEST
+
+
+def decode_json(content: bytes, type: Any = Any) -> Any:
+    """Return a foreign JSON document as ``type`` (see ``msgspec.json.decode``). Raises ``ValueError``."""
+    if is_too_deep(content):
+        raise ValueError("its brackets are nested too deep")
+    return msgspec.json.decode(content, type=type)
 
 
 def is_too_deep_or_large(value: object) -> bool:

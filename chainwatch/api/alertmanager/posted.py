@@ -22,7 +22,7 @@ from chainwatch.grammar.matchers import LabelTest, build_tests, takes
 from chainwatch.model import SENT_SEVERITY
 from chainwatch.operations.tested_silences import WantedSilence
 from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut, cut_labels
-from chainwatch.support.nesting import is_too_deep
+from chainwatch.support.nesting import decode_json
 
 TEXT_MAX = 10_000
 """Characters of a silence's author or comment, and of a test."""
@@ -207,13 +207,11 @@ def _check_tests(tests: tuple[LabelTest, ...]) -> None:
 
 
 def _decoded(body: bytes, name: str) -> Any:
-    if is_too_deep(body):
-        raise _unparsed(name, "its brackets are nested too deep")
     if body.strip() in (b"", b"null"):
         raise Refused(REQUIRED, f"{name} in body is required")
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(body)
+    except ValueError as error:
         raise _unparsed(name, str(error)[:200]) from None
 
 

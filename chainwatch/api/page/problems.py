@@ -11,9 +11,7 @@ from chainwatch.api.identity import IDENTITY, LOGIN, PAGE
 from chainwatch.api.page.rendering import html_response, render
 from chainwatch.api.page.screens import SCREENS
 from chainwatch.api.page.serving import frame, navigation, personal, redirect
-from chainwatch.api.problems import Handler
-
-PROBLEM = "application/problem+json"
+from chainwatch.api.problems import PROBLEM, Handler
 
 
 @web.middleware

@@ -228,7 +228,7 @@ def status_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Status
 
 def depths(connection: sa.Connection) -> list[Depth]:
     """Return how many notifications there are of each receiver and status."""
-    by = (notifications.c.status, notifications.c.receiver)  # as the index has them
+    by = (notifications.c.status, notifications.c.receiver)
     counted = sa.select(*by, sa.func.count(), sa.func.min(notifications.c.id)).group_by(*by)
     found = connection.execute(counted).all()
     created = dict(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import permutations
 from typing import Any
 
@@ -13,7 +13,7 @@ from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import Flow, extract, index_steps
 from chainwatch.checker.transfer import settle, with_events
 from chainwatch.model import Event, Transfer
-from chainwatch.store import schema, transfers
+from chainwatch.store import transfers
 from tests.support.flows import CHAIN_IDS, EVENTS, NAMES, NETWORKS, Alerts, decode, event, flow
 from tests.support.pipelines import flow_pipeline, judge_transfers_again
 from tests.support.runs import batch
@@ -166,15 +166,6 @@ def test_one_event_that_opens_and_closes_a_transfer_is_reported_apart_by_on(
 
 
 # --- what was raised before the configuration was mended --------------------------------------------------
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 def read(connection: sa.Connection, compiled: Iterable[Flow], events: Iterable[Event]) -> Alerts:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
 from chainwatch.checker.judge import SEARCH
 from chainwatch.model import Searched
-from chainwatch.store import blocks, schema, transfers
+from chainwatch.store import blocks, transfers
 from tests.support.flows import event, flow
 from tests.support.runs import FILLED, Run, batch
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from chainwatch.config import read_dict
@@ -17,7 +16,7 @@ from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import invariants, schema
+from chainwatch.store import invariants
 from tests.support.flows import Alerts
 
 SAFE = "0x" + "5a" * 20
@@ -40,15 +39,6 @@ BACKED: dict[str, Any] = {
 
 def plan_of(**tables: Mapping[str, Any]) -> Plan:
     return make_plan(read_dict({"networks": NETWORKS, "invariants": tables}))
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 def header(number: int, fork: int = 0, at: int | None = None) -> Header:

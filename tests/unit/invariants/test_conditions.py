@@ -94,7 +94,7 @@ BALANCE = {"network": "alpha", "address": A, "balance": True}
         ),
         (
             {"network": "alpha", "address": A, "call": "function f(uint8[] a) returns (int8)", "args": [1]},
-            "expected text|cannot",
+            "expected a list",
         ),
         (
             {"network": "alpha", "address": A, "call": "function f(address a) returns (int8)", "args": []},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -15,7 +13,7 @@ from chainwatch.invariants.definitions import SESSION
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.model import RawLog
 from chainwatch.plan import make_plan
-from chainwatch.store import definitions, invariants, schema
+from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
 from chainwatch.support.keccak import keccak256
 from tests.unit.invariants.test_checker import SAFE, Chains, header
@@ -29,15 +27,6 @@ PLAN = make_plan(
         }
     )
 )
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 class Watched(Chains):

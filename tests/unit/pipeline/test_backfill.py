@@ -16,9 +16,7 @@ from chainwatch.pipeline import backfill
 from chainwatch.pipeline.backfill import PATIENCE, Backfill
 from chainwatch.store import blocks, transfers, watched
 from tests.support.flows import NAMES, NETWORKS, event, flow
-from tests.unit.pipeline.test_recompute import SOURCES, Run, connection
-
-__all__ = ["connection"]
+from tests.unit.pipeline.test_recompute import SOURCES, Run
 
 
 class Watch:

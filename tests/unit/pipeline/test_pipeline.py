@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
 from chainwatch.checker.judge import opening_deadline
 from chainwatch.flows import checker
 from chainwatch.model import Batch, Deadline, Seen, UndecodedLog
-from chainwatch.store import blocks, bulk, schema, tables, transfers
+from chainwatch.store import blocks, bulk, tables, transfers
 from tests.support.flows import CHAIN_IDS, event, flow, header
 from tests.support.pipelines import judge_transfers_again
 from tests.support.runs import FILLED, SENT, Run, batch
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 def test_a_batch_leaves_its_logs_its_transfer_its_deadlines_and_its_checkpoint(

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
 from chainwatch.flows import checker
 from chainwatch.model import Deadline, Seen
-from chainwatch.store import blocks, schema, transfers
+from chainwatch.store import blocks, transfers
 from tests.support.flows import event
 from tests.support.runs import FILLED, SENT, Run, batch, moved
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 def test_a_reorg_that_drops_a_step_arms_its_deadline_again(connection: sa.Connection) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -18,15 +16,6 @@ from tests.support.pipelines import flow_pipeline
 
 SIGNATURES = {step.event.signature for step in flow().all_steps}
 SOURCES = {(n, "bridge", s): frozenset({(b"\x01" * 20, s.encode())}) for n in NAMES for s in SIGNATURES}
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 class Run:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 import sqlalchemy as sa
 
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.model import Batch, Event, Seen, StoredLog
 from chainwatch.pipeline.pipeline import Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation
-from chainwatch.store import schema, transfers
+from chainwatch.store import transfers
 from tests.support.busy import NAME, BusyChecker, BusyExtractor, Hash
 from tests.support.flows import EVENTS, NETWORKS, Alerts, decode, event, flow, header
 
 BUSY = ("Busy", 1030, None, "")
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 class Run:

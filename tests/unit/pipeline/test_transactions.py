@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 
@@ -30,15 +28,6 @@ def called(made: Event, sender: str = ALICE, value: int = 1) -> Event:
 
 def bare(made: Event) -> Event:
     return made._replace(log=made.log._replace(transaction=None))
-
-
-@pytest.fixture
-def connection() -> Iterator[sa.Connection]:
-    engine = sa.create_engine("sqlite://")
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection)
-        yield connection
-    engine.dispose()
 
 
 class Run:

@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.store.alerting import claims, outbox
+from chainwatch.store.alerting.alert_tables import notifications
 from chainwatch.store.alerting.outbox import Depth, Payload, QueuedNotification
 from tests.support.storing import transaction_on
 
@@ -172,11 +173,15 @@ def test_old_delivered_and_dropped_ones_are_forgotten_in_steps_and_dead_ones_nev
 
 
 def test_claiming_is_quick_behind_a_backlog_of_one_key_s8(connection: sa.Connection) -> None:
+    """Also on an upgraded database, where other indexes are newer: of two that serve alike, SQLite takes the newest."""
+    for index in notifications.indexes:
+        if "pending" not in str(index.name):
+            index.drop(connection)
+            index.create(connection)
     outbox.enqueue(connection, [("ops", "a", Payload({}, (), ()))] * 3000, NOW)
+    explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
     plan = connection.exec_driver_sql(
-        "EXPLAIN QUERY PLAN SELECT min(id) FROM notifications WHERE receiver = 'ops' AND key = 'a' AND status = 'pending'"
-        if connection.dialect.name == "sqlite"
-        else "EXPLAIN SELECT min(id) FROM notifications WHERE receiver = 'ops' AND key = 'a' AND status = 'pending'"
+        f"{explain} SELECT min(id) FROM notifications WHERE receiver = 'ops' AND key = 'a' AND status = 'pending'"
     ).all()
     assert "notifications_pending" in str(plan)
     assert len(_claimed(connection)) == 1

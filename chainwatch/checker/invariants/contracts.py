@@ -1,0 +1,26 @@
+"""What the compiler of invariants asks about the configured contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chainwatch.model import AbiEvent, AbiFunction, AbiParam
+
+
+class Contracts(Protocol):
+    """What is known of the configured contracts. Its methods raise ``LookupError``."""
+
+    def addresses(self, contract: str, network: str) -> Sequence[str]:
+        """Return the checksummed addresses of ``contract`` on ``network``."""
+
+    def view(self, contract: str | None, named: str) -> tuple[AbiFunction, tuple[AbiParam, ...]]:
+        """Return a function, and what it returns."""
+
+    def event(self, contract: str, named: str) -> AbiEvent:
+        """Return an event of ``contract``."""
+
+
+def lookup_text(error: LookupError) -> str:
+    """Return what a method of `Contracts` has to say."""
+    return str(error.args[0]) if error.args else "it cannot be found"

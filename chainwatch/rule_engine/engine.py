@@ -1,0 +1,31 @@
+"""What of rules lasts as long as the process, whatever is reloaded; its tasks run with each monitor."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from chainwatch.monitor.companions import Running, Tasks
+from chainwatch.rules.status import GroupStatus
+from chainwatch.tsdb.tsdb import Tsdb
+
+
+class RuleEngine:
+    """The samples, the rules that are evaluated over them, and how these stand. One for all monitors of a process."""
+
+    def __init__(self) -> None:
+        self.tsdb = Tsdb()
+        self.loaded = asyncio.Event()
+        """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
+
+    def companions(self, running: Running) -> Tasks:
+        """Return the tasks of one monitor."""
+        self.loaded.set()
+        return {}
+
+    def groups(self) -> Sequence[GroupStatus]:
+        """Return how all groups of rules stand now. Safe in any thread."""
+        return ()
+
+    def changed(self) -> None:
+        """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""

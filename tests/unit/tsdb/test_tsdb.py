@@ -1,0 +1,164 @@
+"""The database of samples: what is accepted, what is refused and why, what is found, what is forgotten."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from chainwatch.promql.parser import parse
+from chainwatch.promql.queries import Vector, evaluate
+from chainwatch.promql.series import STALE, Labels
+from chainwatch.promql.syntax import Matcher, Selector
+from chainwatch.tsdb.model import HOUR, Metadata, TsdbLimits
+from chainwatch.tsdb.tsdb import Tsdb
+
+NOW = 1_700_000_000_000
+
+
+def labels(name: str, **others: str) -> Labels:
+    return Labels({"__name__": name, **others})
+
+
+def matchers(text: str) -> tuple[Matcher, ...]:
+    node = parse(text).root
+    assert isinstance(node, Selector)
+    return node.matchers
+
+
+def ask(tsdb: Tsdb, text: str, at: int = NOW) -> dict[Labels, float]:
+    result = evaluate(parse(text), tsdb, at)
+    assert isinstance(result, Vector)
+    return dict(result.samples)
+
+
+def test_what_was_appended_is_evaluated() -> None:
+    tsdb = Tsdb()
+    batch = [(labels("a", x=str(n)), [NOW - 60_000, NOW], [1.0, 1.0 + n]) for n in range(3)]
+    result = tsdb.append(batch, NOW)
+    assert (result.accepted, result.refused) == (6, {})
+    assert set(result.changed) == {labels("a", x=str(n)) for n in range(3)}
+    assert ask(tsdb, "a > 1") == {labels("a", x="1"): 2, labels("a", x="2"): 3}
+    assert ask(tsdb, 'sum(increase(a{x=~"1|2"}[2m]))') == {Labels(): pytest.approx(5)}
+
+
+@pytest.mark.parametrize(
+    ("time", "value", "reason"),
+    [
+        (NOW - 1, 1.0, "out of order"),
+        (NOW, 2.0, "duplicate"),
+        (NOW, STALE, "duplicate"),
+        (NOW - HOUR, 1.0, "too old"),
+        (-(10**30), 1.0, "too old"),
+        (NOW + 600_001, 1.0, "in the future"),
+        (10**30, 1.0, "in the future"),
+    ],
+)
+def test_bad_samples_are_refused_with_the_reason_and_harm_nothing(
+    time: int, value: float, reason: str
+) -> None:
+    tsdb = Tsdb()
+    tsdb.append([(labels("a"), [NOW], [1.0])], NOW)
+    result = tsdb.append([(labels("a"), [time], [value]), (labels("b"), [NOW], [1.0])], NOW)
+    assert (result.accepted, result.refused, result.examples) == (1, {reason: 1}, {reason: labels("a")})
+    assert result.changed == [labels("b")]
+    assert ask(tsdb, "a") == {labels("a"): 1}
+
+
+def test_the_same_sample_again_is_accepted_and_changes_nothing() -> None:
+    tsdb = Tsdb()
+    for value in (1.0, float("nan"), float("inf")):
+        batch = [(labels("a", v=str(value)), [NOW], [value])]
+        tsdb.append(batch, NOW)
+        result = tsdb.append(batch, NOW)
+        assert (result.accepted, result.refused, result.changed) == (1, {}, [])
+
+
+def test_series_beyond_the_limit_are_refused() -> None:
+    tsdb = Tsdb(TsdbLimits(series=2))
+    result = tsdb.append([(labels("a", x=str(n)), [NOW - 1, NOW], [1.0, 2.0]) for n in range(3)], NOW)
+    assert (result.accepted, result.refused) == (4, {"too many series": 2})
+    assert len(tsdb) == 2
+
+
+def test_series_without_samples_for_their_window_are_forgotten_and_found_no_more() -> None:
+    tsdb = Tsdb()
+    long = matchers('a{x="long"}')
+    tsdb.keep([(long, 3 * HOUR), (matchers("b"), 60_000)])
+    tsdb.append([(labels("a", x="long"), [NOW], [1.0]), (labels("a", x="short"), [NOW], [1.0])], NOW)
+    every = matchers("a")
+    assert len(tsdb.select(every)) == 2
+    assert tsdb.expire(NOW + HOUR) == 0
+    assert tsdb.expire(NOW + HOUR + 1) == 1
+    assert [series.labels for series in tsdb.select(every)] == [labels("a", x="long")]
+    assert tsdb.expire(NOW + 3 * HOUR + 1) == 1
+    assert list(tsdb.select(every)) == []
+    assert tsdb.series([every], 0, 2 * NOW) == []
+
+
+def test_a_new_series_is_found_by_a_selection_that_is_known() -> None:
+    tsdb = Tsdb()
+    named, any_name = matchers("a"), matchers('{x="1"}')
+    assert list(tsdb.select(named)) == list(tsdb.select(any_name)) == []
+    tsdb.append([(labels("a", x="1"), [NOW], [1.0])], NOW)
+    assert len(tsdb.select(named)) == len(tsdb.select(any_name)) == 1
+
+
+def test_names_and_values_of_labels_by_time() -> None:
+    tsdb = Tsdb()
+    tsdb.append([(labels("a", x="1", y="2"), [NOW - 60_000], [1.0]), (labels("b", x="3"), [NOW], [1.0])], NOW)
+    both = [matchers("a"), matchers("b")]
+    assert tsdb.label_names(both, 0, NOW) == ["__name__", "x", "y"]
+    assert tsdb.label_names(both, NOW - 1, NOW) == ["__name__", "x"]
+    assert tsdb.label_values("x", both, 0, NOW) == ["1", "3"]
+    assert tsdb.label_values("y", both, 0, NOW) == ["2"]
+    assert tsdb.series([matchers("a")], 0, NOW) == [labels("a", x="1", y="2")]
+
+
+def test_metadata() -> None:
+    tsdb = Tsdb()
+    tsdb.set_metadata("a", Metadata("counter", "Things.", ""))
+    tsdb.set_metadata("b", Metadata("gauge"))
+    assert tsdb.metadata("a") == {"a": Metadata("counter", "Things.", "")}
+    assert tsdb.metadata("c") == {}
+    assert list(tsdb.metadata()) == ["a", "b"]
+    assert list(tsdb.metadata(limit=1)) == ["a"]
+
+
+def test_listeners_get_the_series_that_grew() -> None:
+    tsdb = Tsdb()
+    grown: list[list[Labels]] = []
+    tsdb.listen(lambda changed: grown.append(list(changed)))
+    tsdb.append([(labels("a"), [NOW], [1.0])], NOW)
+    tsdb.append([(labels("a"), [NOW], [1.0])], NOW)
+    assert grown == [[labels("a")]]
+
+
+def test_who_reads_sees_a_batch_whole_or_not_at_all() -> None:
+    tsdb = Tsdb()
+    names = [labels("a", x=str(n)) for n in range(500)]
+    tsdb.append([(one, [NOW], [0.0]) for one in names], NOW)
+    done = threading.Event()
+
+    def write() -> None:
+        for turn in range(1, 50):
+            tsdb.append([(one, [NOW + turn], [float(turn)]) for one in names], NOW)
+        done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    reads = 0
+    while not done.is_set():
+        with tsdb.reading():
+            found = ask(tsdb, "count(count_values('v', a))", NOW + 100)
+        assert found == {Labels(): 1}
+        reads += 1
+    thread.join()
+    assert reads
+
+
+def test_a_slow_reader_holds_up_nobody_for_long() -> None:
+    tsdb = Tsdb()
+    with tsdb.reading():
+        assert tsdb.append([(labels("a"), [NOW], [1.0])], NOW).accepted == 1
+    assert ask(tsdb, "a") == {labels("a"): 1}
