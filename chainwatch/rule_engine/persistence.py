@@ -18,7 +18,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 import structlog
 
-from chainwatch.rule_engine.restoring import Restored, restore
+from chainwatch.rule_engine.sample_restoring import Restored, restore
 from chainwatch.rule_engine.sample_rows import Saved, chunks_of, write_labels
 from chainwatch.store import samples
 from chainwatch.store.database import Database
@@ -69,12 +69,14 @@ class _Mark(NamedTuple):
 class Persistence:
     """The samples of ``tsdb`` on disk. ``run`` is a task of each monitor; all else lasts as long as the process.
 
-    ``clock`` gives Unix seconds, by which samples are too old to be kept; ``steady`` seconds that never go back.
+    ``loaded`` is set once the samples of the last process are back. ``clock`` gives Unix seconds, by which samples are too
+    old to be kept; ``steady`` seconds that never go back.
     """
 
     def __init__(
         self,
         tsdb: Tsdb,
+        loaded: asyncio.Event,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,7 +84,7 @@ class Persistence:
         self._clock = clock
         self._steady = steady
         self._wake = asyncio.Event()
-        self._loaded = False
+        self._loaded = loaded
         self._waiting: list[asyncio.Future[None]] = []
         self._unwritten = no_entries()
         self._new: list[StoredSeries] = []
@@ -102,25 +104,31 @@ class Persistence:
     async def run(self, database: Database) -> None:
         """Write what is appended, until cancelled. What the database refuses is logged, kept and written later."""
         await self.load(database)
-        while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _PAUSE if self._due or self._gone else FLUSH_EVERY)
-            self._wake.clear()
-            try:
-                await self.step(database)
-            except StoreError as error:
-                _log.warning("samples_not_stored", error=str(error), unwritten=len(self._unwritten.times))
-                await asyncio.sleep(FLUSH_EVERY)
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(
+                        self._wake.wait(), _PAUSE if self._due or self._gone else FLUSH_EVERY
+                    )
+                self._wake.clear()
+                try:
+                    await self.step(database)
+                except StoreError as error:
+                    _log.warning("samples_not_stored", error=str(error), unwritten=len(self._unwritten.times))
+                    await asyncio.sleep(FLUSH_EVERY)
+        finally:
+            with suppress(StoreError):
+                await asyncio.shield(self._flush(database))
 
     async def load(self, database: Database) -> None:
-        """Put back what the last process stored, once. Raises ``StoreError``. Call ``tsdb.keep`` before."""
-        if self._loaded:
+        """Put back what the last process stored, once. Raises ``StoreError``."""
+        if self._loaded.is_set():
             return
         began = self._steady()
         restored = await database.read(restore)
         merged = await asyncio.to_thread(self._tsdb.restore, restored.series)
         self._adopt(restored, merged)
-        self._loaded = True
+        self._loaded.set()
         _log.info("samples_loaded", series=len(restored.series), seconds=round(self._steady() - began, 3))
         if restored.damaged:
             _log.error("samples_damaged", rows=restored.damaged, consequence="they are skipped")

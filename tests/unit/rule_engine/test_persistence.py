@@ -40,7 +40,9 @@ class Process:
         self.seconds = 0.0
         self.tsdb = Tsdb(journal=True)
         self.tsdb.keep([(EVERY, window)])
-        self.persistence = Persistence(self.tsdb, lambda: self.now / 1000, lambda: self.seconds)
+        self.persistence = Persistence(
+            self.tsdb, asyncio.Event(), lambda: self.now / 1000, lambda: self.seconds
+        )
 
     async def push(self, count: int = 1, series: int = 3, value: float = 1.0, together: int = 1) -> None:
         """Append, wait until ``together`` of that are stored, and let time pass."""
@@ -229,7 +231,7 @@ async def running(process: Process) -> AsyncIterator[None]:
 
 async def test_who_waits_goes_on_once_it_is_committed_in_each_run(database: Database) -> None:
     process = Process(database)
-    process.persistence = Persistence(process.tsdb, lambda: NOW / 1000)
+    process.persistence = Persistence(process.tsdb, asyncio.Event(), lambda: NOW / 1000)
     for turn in range(2):
         async with running(process):
             for number in range(20):
