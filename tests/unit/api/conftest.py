@@ -18,8 +18,8 @@ from chainwatch.monitor.companions import Running
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
-from chainwatch.store.database import Database
 from chainwatch.rule_engine.engine import RuleEngine
+from chainwatch.store.database import Database
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
 
