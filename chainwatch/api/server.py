@@ -91,7 +91,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
     app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
     with contextlib.closing(ClientTurns()) as turns:
-        app.add_routes(prometheus.routes(rules.tsdb, turns))
+        app.add_routes(prometheus.routes(rules, turns))
         await serve(settings, app, may_listen)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
@@ -124,7 +124,7 @@ async def read_state(
     incomplete: list[list[Outcome]] = []
 
     contract = pool.network.multicall
-    question = _Question(block, reads, bytes.fromhex(contract[2:]) if contract else None)
+    question = Question(block, reads, bytes.fromhex(contract[2:]) if contract else None)
 
     async def read(endpoint: Endpoint) -> list[Outcome]:
         outcomes = await _read(endpoint, question)
@@ -142,7 +142,7 @@ async def read_state(
         return min(incomplete, key=lambda outcomes: len(_unread(outcomes)))
 
 
-class _Question(NamedTuple):
+class Question(NamedTuple):
     """What is read at a block. ``multicall`` is the address of Multicall3 on its network, None where it is not used."""
 
     block: Header
@@ -150,7 +150,7 @@ class _Question(NamedTuple):
     multicall: bytes | None
 
 
-async def _read(endpoint: Endpoint, question: _Question) -> list[Outcome]:
+async def _read(endpoint: Endpoint, question: Question) -> list[Outcome]:
     if endpoint.state_by_hash:
         try:
             return await _read_by_hash(endpoint, question)
@@ -161,12 +161,12 @@ async def _read(endpoint: Endpoint, question: _Question) -> list[Outcome]:
     return await _read_by_number(endpoint, question)
 
 
-async def _read_by_hash(endpoint: Endpoint, question: _Question) -> list[Outcome]:
+async def _read_by_hash(endpoint: Endpoint, question: Question) -> list[Outcome]:
     at = {"blockHash": to_hex(question.block.hash), "requireCanonical": True}
     return _answered(await _outcomes(endpoint, at, question))
 
 
-async def _read_by_number(endpoint: Endpoint, question: _Question) -> list[Outcome]:
+async def _read_by_number(endpoint: Endpoint, question: Question) -> list[Outcome]:
     await _require(endpoint, question.block)
     outcomes = _answered(await _outcomes(endpoint, hex(question.block.number), question))
     await _require(endpoint, question.block)
@@ -179,7 +179,7 @@ async def _require(endpoint: Endpoint, block: Header) -> None:
         raise NotThere(endpoint.name, f"has another block {block.number} than the one whose state is read")
 
 
-async def _outcomes(endpoint: Endpoint, at: Any, question: _Question) -> list[Outcome]:
+async def _outcomes(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome]:
     found: list[Outcome] = []
     for start in range(0, len(question.reads), AT_ONCE):
         some = question._replace(reads=question.reads[start : start + AT_ONCE])
@@ -187,18 +187,19 @@ async def _outcomes(endpoint: Endpoint, at: Any, question: _Question) -> list[Ou
     return found
 
 
-async def _some(endpoint: Endpoint, at: Any, question: _Question) -> list[Outcome]:
+async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome]:
     """Return the outcomes of a bounded number of reads: together as far as that is possible, the rest alone."""
     reads, contract, together = question.reads, question.multicall, endpoint.together
     if contract is None or not together.is_possible(question.block.number):
         return await _alone(endpoint, at, reads)
-    joined = [i for i, read in enumerate(reads) if _is_joinable(read) and not together.is_apart(read)]
+    joined = {i: read for i, read in enumerate(reads) if _is_joinable(read) and not together.is_apart(read)}
     if len(joined) < 2:
         return await _alone(endpoint, at, reads)
-    chunks = [joined[i : i + together.size] for i in range(0, len(joined), together.size)]
+    indexes = list(joined)
+    chunks = [indexes[i : i + together.size] for i in range(0, len(indexes), together.size)]
     rest = sorted({*range(len(reads))} - {*joined})
     calls = [
-        *(_joined_call(contract, [reads[i] for i in chunk], at) for chunk in chunks),
+        *(_joined_call(contract, [joined[i] for i in chunk], at) for chunk in chunks),
         *(_call(reads[i], at) for i in rest),
     ]
     try:
@@ -214,7 +215,7 @@ async def _some(endpoint: Endpoint, at: Any, question: _Question) -> list[Outcom
         return alone
     found: dict[int, Outcome] = {}
     for i, result in zip(rest, results[len(chunks) :], strict=True):
-        found[i] = _outcome(endpoint, reads[i], result)
+        found[i] = _outcome(endpoint, reads[i], result, at)
     failed: list[int] = []
     for chunk, result in zip(chunks, results, strict=False):
         answered = _joined_outcomes(endpoint, question, [reads[i] for i in chunk], result)
@@ -228,7 +229,7 @@ async def _some(endpoint: Endpoint, at: Any, question: _Question) -> list[Outcom
     return [found[i] for i in range(len(reads))]
 
 
-def _is_joinable(read: Read) -> bool:
+def _is_joinable(read: Read) -> TypeGuard[ContractCall | Balance]:
     return isinstance(read, Balance) or (isinstance(read, ContractCall) and read.gas == CALL_GAS)
 
 
@@ -246,7 +247,7 @@ def _is_culprit(alone: Outcome) -> bool:
     )
 
 
-def _joined_call(contract: bytes, reads: Sequence[Read], at: Any) -> Call:
+def _joined_call(contract: bytes, reads: Sequence[ContractCall | Balance], at: Any) -> Call:
     calls = [
         (read.address, read.data)
         if isinstance(read, ContractCall)
@@ -257,7 +258,7 @@ def _joined_call(contract: bytes, reads: Sequence[Read], at: Any) -> Call:
 
 
 def _joined_outcomes(
-    endpoint: Endpoint, question: _Question, reads: Sequence[Read], result: msgspec.Raw | NodeError
+    endpoint: Endpoint, question: Question, reads: Sequence[Read], result: msgspec.Raw | NodeError
 ) -> list[Outcome | None]:
     """Return the outcomes of calls that were made together; None for what is to be asked for alone."""
     nothing: list[Outcome | None] = [None] * len(reads)

@@ -243,8 +243,10 @@ async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTes
         raise NotFound(no_such("invariant", name, known))
     if at is not None and len(invariant.networks) > 1:
         raise Invalid(f"--at takes a block of one network; {name} reads {', '.join(invariant.networks)}")
-    if any(value.events is not None for value in invariant.values):
-        raise Invalid(f"{name} counts stored events: `chainwatch invariants show {name}` has its last checks")
+    if any(value.events is not None or value.flow is not None for value in invariant.values):
+        raise Invalid(
+            f"{name} counts what is stored: `chainwatch invariants show {name}` has its last checks"
+        )
     blocks: dict[str, int] = {}
     contents: dict[str, Mapping[str, Any]] = {}
     try:
@@ -254,7 +256,7 @@ async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTes
                     header = await (pool.ask(Endpoint.head, PATIENCE) if at is None else header_at(pool, at))
                     blocks[network] = header.number
                     contents[network] = await _read(pool, invariant, header)
-        values = gather(invariant, contents)
+        values = gather(invariant, contents, invariant.networks[0])
         return InvariantTest(name, blocks, shown(values), invariant.holds(values, None), None)
     except (ChainError, EvaluationError, TimeoutError, ValueError) as error:
         read = ", ".join(shown(content) for content in contents.values())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import eth_abi
 import pytest
+from eth_abi.abi import encode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,7 +79,7 @@ def test_calls_are_encoded_as_eth_abi_does(call: tuple[tuple[AbiParam, ...], lis
     inputs, given_values, by_name = call
     types = [param.canonical_type for param in inputs]
     args = [written(one, v, by_name=by_name) for one, v in zip(inputs, given_values, strict=True)]
-    assert encode_call(AbiFunction("f", inputs), args)[4:] == eth_abi.encode(types, given_values)
+    assert encode_call(AbiFunction("f", inputs), args)[4:] == encode(types, given_values)
 
 
 ANYTHING = st.recursive(
