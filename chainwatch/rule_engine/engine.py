@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rules.status import GroupStatus
+from chainwatch.tsdb.model import TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
 
@@ -26,6 +28,7 @@ class RuleEngine:
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
+        self.tsdb.limit(limits_of(running.plan.settings.samples))
         return {
             "samples": lambda: self.persistence.run(running.database),
             "pushed groups": self.pushed_groups(running).repeat,
@@ -43,3 +46,10 @@ class RuleEngine:
 
     def changed(self) -> None:
         """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""
+
+
+def limits_of(settings: SamplesSettings) -> TsdbLimits:
+    """Return the limits that are configured."""
+    return TsdbLimits(
+        series=settings.series, bytes=settings.memory * 1_000_000, window=round(settings.keep * 1000)
+    )
