@@ -37,6 +37,7 @@ from chainwatch.config.people import (
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -63,6 +64,7 @@ _LISTS: Mapping[str, TypeAdapter[Any]] = {
     "cooldowns": TypeAdapter(CooldownSettings),
     "acknowledge": TypeAdapter(AcknowledgeSettings),
     "rules": TypeAdapter(RuleSettings),
+    "scrape": TypeAdapter(ScrapeSettings),
 }
 _TABLES: Mapping[str, TypeAdapter[Any]] = {
     "store": TypeAdapter(StoreSettings),
@@ -102,6 +104,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
     "rules": RuleSettings,
+    "scrape": ScrapeSettings,
     "evaluation": EvaluationSettings,
 }
 ALSO_SHOWN = 3
