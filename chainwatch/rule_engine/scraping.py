@@ -44,19 +44,21 @@ class ScrapeError(Exception):
 
 
 class Scrapes:
-    """All targets of a process: those that a new configuration has no more are ended. ``clock`` gives Unix seconds."""
+    """All targets of a process: those that a new configuration has no more are ended."""
 
-    def __init__(self, intake: Intake, clock: Callable[[], float]) -> None:
+    def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._clock = clock
         self._targets: dict[Labels, Target] = {}
 
-    def tasks(self, tables: Sequence[ScrapeSettings]) -> Tasks:
-        """Return the tasks of one monitor, one for each table, and one that ends targets of the monitor before."""
+    def tasks(self, tables: Sequence[ScrapeSettings], clock: Callable[[], float]) -> Tasks:
+        """Return the tasks of one monitor, one for each table, and one that ends targets of the monitor before.
+
+        ``clock`` gives Unix seconds.
+        """
         before, self._targets = self._targets, {}
         jobs = {}
         for settings in tables:
-            targets = [Target(settings, address, self._intake, self._clock) for address in settings.targets]
+            targets = [Target(settings, address, self._intake, clock) for address in settings.targets]
             for target in targets:
                 if (known := before.pop(target.labels, None)) is not None:
                     target.follow(known)
