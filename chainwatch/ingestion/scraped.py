@@ -48,9 +48,9 @@ class TargetSeries:
     limits: SeriesLimits
     honors_labels: bool = False
     honors_timestamps: bool = True
-    live: set[Labels] = field(default_factory=set)
+    live: set[Labels] = field(default_factory=set, init=False)
     """The series of the newest answer, which end once they are in none."""
-    _known: dict[Labels, Labels] = field(default_factory=dict)
+    _known: dict[Labels, Labels] = field(default_factory=dict, init=False)
 
     def take(self, exposition: Exposition, now: int) -> tuple[list[SeriesSamples], int]:
         """Return the samples of an answer at ``now`` (Unix ms), with the ends of what is gone, and how many series are new.

@@ -190,10 +190,12 @@ class Client:
             raise ScrapeError(f"no whole answer within {settings.patience:g} seconds") from None
         except Redirected as error:
             raise ScrapeError(str(error)) from None
-        except ssl.SSLError as error:
-            raise ScrapeError(f"TLS failed: {error.reason or type(error).__name__}") from None
         except aiohttp.ClientConnectorCertificateError as error:
             raise ScrapeError(f"its certificate is refused: {error.certificate_error}") from None
+        except ssl.SSLError as error:
+            raise ScrapeError(
+                f"TLS failed: {getattr(error, 'reason', None) or type(error).__name__}"
+            ) from None
         except aiohttp.ClientConnectorError as error:
             raise ScrapeError(f"cannot connect: {error.strerror or 'refused'}") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
