@@ -17,6 +17,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 from chainwatch.api.problems import Handler, problem
+from chainwatch.api.prometheus.paths import is_query_path
 from chainwatch.api.reads import Reads
 from chainwatch.operations import access
 from chainwatch.operations.access import ROLES, Callers
@@ -63,7 +64,7 @@ def is_public(path: str) -> bool:
 
 def role_needed(method: str, path: str) -> str:
     """Return the least role that may send such a request."""
-    if method in READING or path == LOGOUT:
+    if method in READING or path == LOGOUT or is_query_path(path):
         return "viewer"
     return "admin" if path.startswith(ADMINISTRATION) else "operator"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 
@@ -20,6 +21,9 @@ from chainwatch.api.identity import Identities
 from chainwatch.api.page.problems import show_problems
 from chainwatch.api.page.routes import add_page
 from chainwatch.api.problems import Handler, answer_problems, problem
+from chainwatch.api.prometheus import routes as prometheus
+from chainwatch.api.prometheus.answers import translate_problems as translate_query_problems
+from chainwatch.api.prometheus.client_turns import ClientTurns
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.config.api import ApiSettings, is_loopback, parse_listen
@@ -75,6 +79,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
             _begin,
             guard.naming,
             translate_problems,
+            translate_query_problems,
             show_problems,
             answer_problems,
             identities.middleware,
@@ -88,7 +93,9 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
     app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
     add_page(app, running.database, reads, writes, identities, guard)
-    await serve(settings, app, may_listen)
+    with contextlib.closing(ClientTurns()) as turns:
+        app.add_routes(prometheus.routes(rules, turns))
+        await serve(settings, app, may_listen)
 
 
 async def _may() -> str:

@@ -25,6 +25,7 @@ from chainwatch.chain.errors import (
     RpcTimeout,
 )
 from chainwatch.chain.json_rpc import JsonRpc
+from chainwatch.chain.multicall import Together
 from chainwatch.chain.transport import Transport
 from chainwatch.chain.wire import Call, LogFilter
 from chainwatch.model import Header, RawLog, to_hex
@@ -73,6 +74,8 @@ class Endpoint:
         self.rpc = JsonRpc(transport, timeout, redact, on_result)
         self.state_by_hash = True
         """Whether it takes a block's hash where state is read (EIP-1898), as far as is known."""
+        self.together = Together()
+        """What is known of calls that are made together."""
         self._by_hash = True
 
     async def chain_id(self, seconds: float | None = None) -> int:

@@ -1,6 +1,7 @@
-"""Accounts and contracts as they stand at a named block: results of calls, balances, storage and code.
+"""Accounts and contracts as they stand at a named block: results of calls, balances, storage, code, and so on.
 
-Reads of one block go to an endpoint together, as a JSON-RPC batch where it takes batches. The block is named by its hash
+Reads of one block go to an endpoint together: calls and balances in one call where the network has the contract Multicall3
+(`chainwatch.chain.multicall`), all else as a JSON-RPC batch where it takes batches. The block is named by its hash
 (EIP-1898); an endpoint that cannot do that is asked by the block's number, and the block's hash is checked before and after.
 Formats: https://ethereum.github.io/execution-apis/.
 """
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from chainwatch.chain import limits, wire
+from chainwatch.chain import account_wire, limits, multicall, wire
 from chainwatch.chain.errors import (
     AnswerTooBig,
     ExecutionFailed,
@@ -21,6 +22,7 @@ from chainwatch.chain.errors import (
     NoRoomForAnswer,
     NotThere,
     RpcError,
+    RpcTimeout,
 )
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -29,6 +31,8 @@ from chainwatch.model import Header, to_hex
 
 CALL_GAS = 30_000_000
 """Gas that a call may use: a node runs so much in well under a second, so that no contract can make it late."""
+AT_ONCE = 2_000
+"""Reads that one request asks for."""
 
 
 class ContractCall(msgspec.Struct, frozen=True):
@@ -61,7 +65,26 @@ class Code(msgspec.Struct, frozen=True):
     address: bytes
 
 
-Read = ContractCall | Balance | Storage | Code
+class Nonce(msgspec.Struct, frozen=True):
+    """How many transactions ``address`` has sent, or, of a contract, how many others it has created: an integer."""
+
+    address: bytes
+
+
+class ProvenField(msgspec.Struct, frozen=True):
+    """What ``eth_getProof`` says of the account ``address``: its balance or nonce (integers), code_hash or storage_hash."""
+
+    address: bytes
+    field: str
+
+
+class BlockField(msgspec.Struct, frozen=True):
+    """Of the block itself: base_fee, gas_used, gas_limit (integers), state_root, withdrawals_root; none as no bytes."""
+
+    field: str
+
+
+Read = ContractCall | Balance | Storage | Code | Nonce | ProvenField | BlockField
 
 Value = bytes | int
 
@@ -100,8 +123,11 @@ async def read_state(
         return []
     incomplete: list[list[Outcome]] = []
 
+    contract = pool.network.multicall
+    question = Question(block, reads, bytes.fromhex(contract[2:]) if contract else None)
+
     async def read(endpoint: Endpoint) -> list[Outcome]:
-        outcomes = await _read(endpoint, block, reads)
+        outcomes = await _read(endpoint, question)
         unread = _unread(outcomes)
         if unread and pool.network.agreement == 1:
             incomplete.append(outcomes)
@@ -116,26 +142,34 @@ async def read_state(
         return min(incomplete, key=lambda outcomes: len(_unread(outcomes)))
 
 
-async def _read(endpoint: Endpoint, block: Header, reads: Sequence[Read]) -> list[Outcome]:
+class Question(NamedTuple):
+    """What is read at a block. ``multicall`` is the address of Multicall3 on its network, None where it is not used."""
+
+    block: Header
+    reads: Sequence[Read]
+    multicall: bytes | None
+
+
+async def _read(endpoint: Endpoint, question: Question) -> list[Outcome]:
     if endpoint.state_by_hash:
         try:
-            return await _read_by_hash(endpoint, block, reads)
+            return await _read_by_hash(endpoint, question)
         except NodeError as error:
-            outcomes = await _read_by_number(endpoint, block, reads)
+            outcomes = await _read_by_number(endpoint, question)
             endpoint.state_by_hash = error.code not in limits.NOT_SUPPORTED
             return outcomes
-    return await _read_by_number(endpoint, block, reads)
+    return await _read_by_number(endpoint, question)
 
 
-async def _read_by_hash(endpoint: Endpoint, block: Header, reads: Sequence[Read]) -> list[Outcome]:
-    at = {"blockHash": to_hex(block.hash), "requireCanonical": True}
-    return _answered(await _outcomes(endpoint, at, reads))
+async def _read_by_hash(endpoint: Endpoint, question: Question) -> list[Outcome]:
+    at = {"blockHash": to_hex(question.block.hash), "requireCanonical": True}
+    return _answered(await _outcomes(endpoint, at, question))
 
 
-async def _read_by_number(endpoint: Endpoint, block: Header, reads: Sequence[Read]) -> list[Outcome]:
-    await _require(endpoint, block)
-    outcomes = _answered(await _outcomes(endpoint, hex(block.number), reads))
-    await _require(endpoint, block)
+async def _read_by_number(endpoint: Endpoint, question: Question) -> list[Outcome]:
+    await _require(endpoint, question.block)
+    outcomes = _answered(await _outcomes(endpoint, hex(question.block.number), question))
+    await _require(endpoint, question.block)
     return outcomes
 
 
@@ -145,7 +179,105 @@ async def _require(endpoint: Endpoint, block: Header) -> None:
         raise NotThere(endpoint.name, f"has another block {block.number} than the one whose state is read")
 
 
-async def _outcomes(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[Outcome]:
+async def _outcomes(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome]:
+    found: list[Outcome] = []
+    for start in range(0, len(question.reads), AT_ONCE):
+        some = question._replace(reads=question.reads[start : start + AT_ONCE])
+        found += await _some(endpoint, at, some)
+    return found
+
+
+async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome]:
+    """Return the outcomes of a bounded number of reads: together as far as that is possible, the rest alone."""
+    reads, contract, together = question.reads, question.multicall, endpoint.together
+    if contract is None or not together.is_possible(question.block.number):
+        return await _alone(endpoint, at, reads)
+    joined = {i: read for i, read in enumerate(reads) if _is_joinable(read) and not together.is_apart(read)}
+    if len(joined) < 2:
+        return await _alone(endpoint, at, reads)
+    indexes = list(joined)
+    chunks = [indexes[i : i + together.size] for i in range(0, len(indexes), together.size)]
+    rest = sorted({*range(len(reads))} - {*joined})
+    calls = [
+        *(_joined_call(contract, [joined[i] for i in chunk], at) for chunk in chunks),
+        *(_call(reads[i], at) for i in rest),
+    ]
+    try:
+        results = await endpoint.rpc.call_each(calls)
+    except NoRoomForAnswer:
+        raise
+    except RpcTimeout:
+        together.note_late()
+        raise
+    except AnswerTooBig:
+        alone = await _alone(endpoint, at, reads)
+        _note_failed(together, [(reads[i], alone[i]) for i in joined])
+        return alone
+    found: dict[int, Outcome] = {}
+    for i, result in zip(rest, results[len(chunks) :], strict=True):
+        found[i] = _outcome(endpoint, reads[i], result, at)
+    failed: list[int] = []
+    for chunk, result in zip(chunks, results, strict=False):
+        answered = _joined_outcomes(endpoint, question, [reads[i] for i in chunk], result)
+        found |= {i: one for i, one in zip(chunk, answered, strict=True) if one is not None}
+        failed += [i for i, one in zip(chunk, answered, strict=True) if one is None]
+    if failed:
+        again = await _alone(endpoint, at, [reads[i] for i in failed])
+        found |= zip(failed, again, strict=True)
+        if together.is_possible(question.block.number):
+            _note_failed(together, [(reads[i], found[i]) for i in failed])
+    return [found[i] for i in range(len(reads))]
+
+
+def _is_joinable(read: Read) -> TypeGuard[ContractCall | Balance]:
+    return isinstance(read, Balance) or (isinstance(read, ContractCall) and read.gas == CALL_GAS)
+
+
+def _note_failed(together: multicall.Together, alone: Sequence[tuple[Read, Outcome]]) -> None:
+    """Have those of the reads that failed together made apart that explain it by their outcomes alone."""
+    if not all(isinstance(outcome, Unread) for _, outcome in alone):  # else the endpoint answers nothing
+        culprits = [read for read, outcome in alone if _is_culprit(outcome)]
+        together.note_failed([read for read, _ in alone], culprits)
+
+
+def _is_culprit(alone: Outcome) -> bool:
+    """Return whether a read that failed together with others may be why, by its outcome alone."""
+    return not isinstance(alone, bytes | int) or (
+        isinstance(alone, bytes) and len(alone) >= multicall.LARGE_RESULT
+    )
+
+
+def _joined_call(contract: bytes, reads: Sequence[ContractCall | Balance], at: Any) -> Call:
+    calls = [
+        (read.address, read.data)
+        if isinstance(read, ContractCall)
+        else (contract, multicall.balance_call(read.address))
+        for read in reads
+    ]
+    return _call(ContractCall(contract, multicall.encode(calls)), at)
+
+
+def _joined_outcomes(
+    endpoint: Endpoint, question: Question, reads: Sequence[Read], result: msgspec.Raw | NodeError
+) -> list[Outcome | None]:
+    """Return the outcomes of calls that were made together; None for what is to be asked for alone."""
+    nothing: list[Outcome | None] = [None] * len(reads)
+    if isinstance(result, NodeError):
+        return nothing
+    returned = endpoint.rpc.parse(wire.to_bytes, endpoint.rpc.parse(wire.parse_text, result))
+    try:
+        each = multicall.decode(returned, len(reads))
+    except ValueError:  # there is no such contract at this block, or it is another one
+        endpoint.together.note_absent(question.block.number)
+        return nothing
+    endpoint.together.note_present(question.block.number)
+    return [
+        int.from_bytes(one) if one is not None and isinstance(read, Balance) else one
+        for read, one in zip(reads, each, strict=True)
+    ]
+
+
+async def _alone(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[Outcome]:
     try:
         results = await endpoint.rpc.call_each([_call(read, at) for read in reads])
     except NoRoomForAnswer:
@@ -155,38 +287,55 @@ async def _outcomes(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[
             return [Unread(error)]
         half = len(reads) // 2
         return [
-            *await _outcomes(endpoint, at, reads[:half]),
-            *await _outcomes(endpoint, at, reads[half:]),
+            *await _alone(endpoint, at, reads[:half]),
+            *await _alone(endpoint, at, reads[half:]),
         ]
-    return [_outcome(endpoint, read, result) for read, result in zip(reads, results, strict=True)]
+    return [_outcome(endpoint, read, result, at) for read, result in zip(reads, results, strict=True)]
 
 
 def _call(read: Read, at: Any) -> Call:
-    address = to_hex(read.address)
     match read:
-        case ContractCall(data=data, gas=gas):
-            return Call("eth_call", ({"to": address, "data": to_hex(data), "gas": hex(gas)}, at))
+        case ContractCall(address=address, data=data, gas=gas):
+            return Call("eth_call", ({"to": to_hex(address), "data": to_hex(data), "gas": hex(gas)}, at))
         case Balance():
-            return Call("eth_getBalance", (address, at))
+            return Call("eth_getBalance", (to_hex(read.address), at))
         case Storage(slot=slot):
-            return Call("eth_getStorageAt", (address, hex(slot), at))
+            return Call("eth_getStorageAt", (to_hex(read.address), hex(slot), at))
         case Code():
-            return Call("eth_getCode", (address, at))
+            return Call("eth_getCode", (to_hex(read.address), at))
+        case Nonce():
+            return Call("eth_getTransactionCount", (to_hex(read.address), at))
+        case ProvenField():
+            return Call("eth_getProof", (to_hex(read.address), [], at))
+        case BlockField() if isinstance(at, dict):
+            return Call("eth_getBlockByHash", (at["blockHash"], False))
+        case BlockField():
+            return Call("eth_getBlockByNumber", (at, False))
 
 
-def _outcome(endpoint: Endpoint, read: Read, result: msgspec.Raw | NodeError) -> Outcome:
+def _outcome(endpoint: Endpoint, read: Read, result: msgspec.Raw | NodeError, at: Any) -> Outcome:
     if isinstance(result, ExecutionFailed):
         return Reverted(result.data, result.message)
     if isinstance(result, NodeError):
         return Unread(result)
-    text = endpoint.rpc.parse(wire.parse_text, result)
+    parse = endpoint.rpc.parse
     match read:
-        case Balance():
-            return endpoint.rpc.parse(wire.to_amount, text)
+        case ProvenField(field=field):
+            proof = parse(account_wire.parse_proof, result)
+            return parse(lambda found: account_wire.field_of(found, field), proof)
+        case BlockField(field=field):
+            block = parse(account_wire.parse_block, result)
+            if block is None or (isinstance(at, dict) and block.hash.lower() != at["blockHash"]):
+                return Unread(NotThere(endpoint.name, "does not have the block"))
+            return parse(lambda found: account_wire.field_of(found, field), block)
+    text = parse(wire.parse_text, result)
+    match read:
+        case Balance() | Nonce():
+            return parse(wire.to_amount, text)
         case Storage():
-            return endpoint.rpc.parse(wire.to_word, text)
+            return parse(wire.to_word, text)
         case _:
-            return endpoint.rpc.parse(wire.to_bytes, text)
+            return parse(wire.to_bytes, text)
 
 
 def _answered(outcomes: list[Outcome]) -> list[Outcome]:

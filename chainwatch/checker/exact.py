@@ -10,28 +10,27 @@ _COST = 5.0
 _EXPONENT, _EXPONENT_MAX = "uint8", 255
 
 
-def divide(build: TermBuilder, token: Token, left: Term, right: Term) -> Term:
-    """Return ``left / right`` as an exact fraction; raises `ConditionError` where that is not possible."""
-    for term in (left, right):
-        build.require_integer(term, token.text)
-    if right.value == 0:
-        raise build.error(right.start, "division by zero")
-    bits = _bounded(build, token, left.bits + right.bits)
-    return build.made(f"ratio({left.code}, {right.code})", "int", [left, right], bits, cost=_COST)
+class ExactTerms(TermBuilder):
+    """Terms of which ``/`` is an exact fraction, and ``**`` takes a constant and an exponent that is read and small."""
 
+    def arithmetic(self, token: Token, left: Term, right: Term) -> Term:
+        """See `TermBuilder.arithmetic`."""
+        if token.text == "/":
+            return self._divide(token, left, right)
+        if token.text == "**" and left.value is not None and right.type == _EXPONENT and right.value is None:
+            bits = self._bounded(token, max(1, left.bits) * _EXPONENT_MAX)
+            return self.made(f"({left.code} ** {right.code})", "int", [left, right], bits, cost=_COST)
+        return super().arithmetic(token, left, right)
 
-def is_power(base: Term, exponent: Term) -> bool:
-    """Return whether `power` applies: to a constant, and an exponent that is read and small."""
-    return base.value is not None and exponent.type == _EXPONENT and exponent.value is None
+    def _divide(self, token: Token, left: Term, right: Term) -> Term:
+        for term in (left, right):
+            self.require_integer(term, token.text)
+        if right.value == 0:
+            raise self.error(right.start, "division by zero")
+        bits = self._bounded(token, left.bits + right.bits)
+        return self.made(f"ratio({left.code}, {right.code})", "int", [left, right], bits, cost=_COST)
 
-
-def power(build: TermBuilder, token: Token, base: Term, exponent: Term) -> Term:
-    """Return ``base ** exponent``; raises `ConditionError` where the result may be too large."""
-    bits = _bounded(build, token, max(1, base.bits) * _EXPONENT_MAX)
-    return build.made(f"({base.code} ** {exponent.code})", "int", [base, exponent], bits, cost=_COST)
-
-
-def _bounded(build: TermBuilder, token: Token, bits: int) -> int:
-    if bits > MAX_BITS:
-        raise build.error(token.column, f"the result can have {bits} bits", f"the largest has {MAX_BITS}")
-    return bits
+    def _bounded(self, token: Token, bits: int) -> int:
+        if bits > MAX_BITS:
+            raise self.error(token.column, f"the result can have {bits} bits", f"the largest has {MAX_BITS}")
+        return bits

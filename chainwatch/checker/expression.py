@@ -46,19 +46,17 @@ def compile_condition(
     opening: AbiEvent | Scope | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
     contracts: ContractAddresses = {},  # noqa: B006  # never changed
-    *,
-    has_fractions: bool = False,
+    parser: type[Parser] = Parser,
 ) -> Condition:
     """Check ``source`` against ``event``, perhaps with its siblings, and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
     ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
-    ``contract(…)`` gives. With ``has_fractions``, ``/`` divides exactly. Raises `ConditionError` that points at the place
-    in the source.
+    ``contract(…)`` gives. ``parser`` reads the language. Raises `ConditionError` that points at the place in the source.
     """
     scopes = _scope(event), None if opening is None else _scope(opening)
-    parser = Parser(source, *scopes, networks, contracts, has_fractions=has_fractions)
-    return Condition(source, parser.condition().code, _Code(parser))
+    reader = parser(source, *scopes, networks, contracts)
+    return Condition(source, reader.condition().code, _Code(reader))
 
 
 def compile_value(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from chainwatch.checker import exact, protocols
+from chainwatch.checker import protocols
 from chainwatch.checker.calls import AGGREGATES, CONTRACT, Calls
 from chainwatch.checker.joins import Join
 from chainwatch.checker.path import MAX_INDEX, Path, Step, parse_steps, resolve
@@ -48,6 +48,8 @@ _HINTS = {
 class Parser:
     """Reads an expression by the precedence of Python's operators; ``reads`` are the values it needs."""
 
+    builder = TermBuilder
+
     def __init__(
         self,
         source: str,
@@ -55,12 +57,9 @@ class Parser:
         opening: Scope | None,
         networks: NetworkAttributes,
         contracts: ContractAddresses,
-        *,
-        has_fractions: bool = False,
     ) -> None:
         self.cursor = Cursor(source)
-        self._has_fractions = has_fractions
-        self.build = TermBuilder(source)
+        self.build = self.builder(source)
         self.reads: list[Read] = []
         self._indexes: dict[tuple[str, bool], int] = {}
         self._source = source
@@ -136,11 +135,7 @@ class Parser:
     def _product(self) -> Term:
         term = self._signed()
         while token := self.cursor.accept("*", "//", "%", "/"):
-            right = self._signed()
-            if token.text == "/" and self._has_fractions:
-                term = exact.divide(self.build, token, term, right)
-            else:
-                term = self.build.arithmetic(token, term, right)
+            term = self.build.arithmetic(token, term, self._signed())
         return term
 
     def _signed(self) -> Term:
@@ -165,8 +160,6 @@ class Parser:
         self._enter()
         exponent = self._signed()
         self._nesting -= 1
-        if self._has_fractions and exact.is_power(base, exponent):
-            return exact.power(self.build, token, base, exponent)
         return self.build.arithmetic(token, base, exponent)
 
     def _slice_or_item(self, term: Term, bracket: Token) -> Term:
@@ -245,11 +238,15 @@ class Parser:
                 raise self.cursor.error(steps[-1].column, "values have no methods", known)
             self.cursor.take()
             arguments, _ = self._items(")")
-            if name.text == CONTRACT:
-                return self._contract_address(name, arguments)
-            made = self._calls.call(name, arguments, self.cursor.end)
-            return made if name.text in AGGREGATES else self._computed(made)
+            return self._called(name, arguments)
         return self._read(steps, start.column)
+
+    def _called(self, name: Token, arguments: Sequence[Term]) -> Term:
+        """Return ``name(arguments)``."""
+        if name.text == CONTRACT:
+            return self._contract_address(name, arguments)
+        made = self._calls.call(name, arguments, self.cursor.end)
+        return made if name.text in AGGREGATES else self._computed(made)
 
     def _read(self, steps: list[Step], start: int) -> Term:
         """Return the value at ``steps``."""

@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from chainwatch.config.assets import CurrencySettings
 from chainwatch.config.flows import OpeningSettings, SiblingSettings, StepSettings
-from chainwatch.config.invariants import TriggerSettings, ValueSettings
+from chainwatch.config.invariant_values import ValueSettings
+from chainwatch.config.invariants import TriggerSettings
 from chainwatch.config.people import EscalationStepSettings, LayerSettings
 from chainwatch.config.toml_lines import KeyPath
 

@@ -13,6 +13,7 @@ from chainwatch.config.types import (
     Deployment,
     Duration,
     ExplorerUrl,
+    OptionalAddress,
     PositiveDuration,
     RpcUrl,
     Table,
@@ -110,6 +111,11 @@ class NetworkSettings(Table):
     trust_bloom: bool = Field(
         default=False,
         description="Whether to skip blocks whose bloom excludes everything watched; a wrong bloom then hides events.",
+    )
+    multicall: OptionalAddress = Field(
+        default="0xcA11bde05977b3631167028862bE2a173976CA11",
+        description="Address of the contract Multicall3, by which invariants read many values in one call; where it is not "
+        'deployed, they are read one by one. `""`: always one by one.',
     )
     explorer: ExplorerUrl | None = Field(
         default=None,

@@ -234,6 +234,7 @@ Duration = Annotated[float, BeforeValidator(_duration)]
 PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_positive)]
 Severity = Annotated[str, BeforeValidator(normal_severity)]
 Address = Annotated[str, BeforeValidator(_address)]
+OptionalAddress = Annotated[str, BeforeValidator(lambda value: "" if value == "" else _address(value))]
 Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(_one_or_more)]
 Deployment = Annotated[
     Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],

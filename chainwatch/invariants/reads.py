@@ -10,9 +10,12 @@ from chainwatch.chain.errors import AnswerTooBig, NodeError, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.state import (
     Balance,
+    BlockField,
     Code,
     ContractCall,
+    Nonce,
     Outcome,
+    ProvenField,
     Read,
     Reverted,
     Storage,
@@ -128,5 +131,11 @@ def _asked(read: StateRead) -> Read:
             return Balance(read.address)
         case "storage":
             return Storage(read.address, read.slot)
-        case _:
+        case "nonce":
+            return Nonce(read.address)
+        case "proof":
+            return ProvenField(read.address, read.field)
+        case "block":
+            return BlockField(read.field)
+        case "code":
             return Code(read.address)

@@ -46,6 +46,7 @@ from chainwatch.pipeline.backfill import Backfill, goes_on
 from chainwatch.pipeline.pipeline import Item, Outcome, Pipeline
 from chainwatch.pipeline.recompute import Recomputation, fingerprints
 from chainwatch.plan import Plan
+from chainwatch.presentation.presenter import Presenter
 from chainwatch.registry import build_checkers
 from chainwatch.store import blocks, watched
 from chainwatch.store.alerting import clamping, outbox
@@ -179,7 +180,7 @@ class Monitor:
         self._records = NetworkRecords(database)
         self._halted: dict[str, Signal] = {}
         """The networks that an operator has to rewind."""
-        self._counting = Counting(plan.flows)
+        self._counting = Counting(plan.flows, Presenter.of(plan.settings))
         self._checkers = build_checkers(plan, self._counting.saved)
         self._checker_tasks = [
             CheckerTasks(
@@ -321,8 +322,8 @@ class Monitor:
 
     async def _judge(self, job: Callable[[sa.Connection, float], Outcome]) -> None:
         """Run ``job`` in a transaction, then wake the tasks concerned by its outcome."""
-        outcome, stored_steps = await self._write_alerts(partial(self._counting.run, job))
-        self._counting.count_steps(stored_steps)
+        outcome, news = await self._write_alerts(partial(self._counting.run, job))
+        self._counting.count(news)
         for tasks in self._checker_tasks:
             tasks.wake(outcome)
 

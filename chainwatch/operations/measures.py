@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from chainwatch.checker.flow import AMOUNT
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES
 from chainwatch.operations.context import Context
+from chainwatch.operations.invariant_values import InvariantValues, invariant_values
 from chainwatch.operations.notifications import STATUSES
 from chainwatch.operations.queries import NetworkView, network_views
 from chainwatch.operations.views import asset_of
@@ -20,6 +21,7 @@ from chainwatch.store.alerting import alerts as stored_alerts
 from chainwatch.store.alerting import outbox
 from chainwatch.store.assets import AssetId
 from chainwatch.store.endpoints import StoredEndpoint
+from chainwatch.support.counters import AMOUNTS, OPENED, REACHED
 
 OTHERS = "(not configured)"
 """The label of every flow, network or receiver that the configuration does not have (any more)."""
@@ -35,7 +37,8 @@ class Measures(msgspec.Struct, frozen=True):
 
     ``transfers``: (flow, origin, destination, status) → number. ``oldest``: route → age in seconds of its oldest transfer
     in flight. ``amounts``: (flow, origin, destination, symbol) → whole units in flight, of the assets that the
-    configuration names. ``alerts``: (state, severity) → number stored; ``raised``: how many there ever were.
+    configuration names. Counted since the start of this process: ``opened`` by route, ``reached`` by route and status,
+    ``opened_amounts`` as ``amounts``. ``alerts``: (state, severity) → number stored; ``raised``: how many there ever were.
     ``notifications``: (receiver, status) → number stored. ``waiting``: receiver → age in seconds of the oldest notification
     in its queue, 0 for an empty queue.
     """
@@ -47,6 +50,10 @@ class Measures(msgspec.Struct, frozen=True):
     transfers: Mapping[tuple[str, str, str, str], int]
     oldest: Mapping[Route, float]
     amounts: Mapping[tuple[str, str, str, str], float]
+    opened: Mapping[Route, float]
+    reached: Mapping[tuple[str, str, str, str], float]
+    opened_amounts: Mapping[tuple[str, str, str, str], float]
+    invariants: list[InvariantValues]
     alerts: Mapping[tuple[str, str], int]
     raised: int
     notifications: Mapping[tuple[str, str], int]
@@ -58,15 +65,21 @@ def measure(connection: sa.Connection, context: Context, now: float) -> Measures
     """Return all numbers as they are now; what is configured has numbers even where nothing is stored."""
     notifications, waiting = _queues(connection, context.receivers, now)
     oldest, amounts = _in_flight(connection, context, now)
+    transfers = _transfers(connection, context)
+    opened, reached = _counted(context, transfers)
     networks = context.settings.networks
     return Measures(
         at=now,
         flows=tuple(context.flows),
         networks=network_views(connection, context, now),
         endpoints=[e for e in endpoints.all_stored(connection).values() if e.network in networks],
-        transfers=_transfers(connection, context),
+        transfers=transfers,
         oldest=oldest,
         amounts=amounts,
+        opened=opened,
+        reached=reached,
+        opened_amounts=_opened_amounts(connection, context, amounts),
+        invariants=invariant_values(connection, context),
         alerts=_alerts(connection),
         raised=stored_alerts.next_id(connection) - 1,
         notifications=notifications,
@@ -108,13 +121,49 @@ def _in_flight(
         amount = event.facts[AMOUNT]
         if isinstance(amount, int) and context.presenter.is_named(asset):
             sums[route, asset] = sums.get((route, asset), 0) + amount
+    return ages, _units(connection, context, sums)
+
+
+def _units(
+    connection: sa.Connection, context: Context, sums: Mapping[tuple[Route, AssetId], int]
+) -> dict[tuple[str, str, str, str], float]:
+    """Return whole units by route and symbol, of the assets whose decimals are known."""
     known = context.presenter.assets({asset for _, asset in sums}, connection)
     units: dict[tuple[str, str, str, str], float] = {}
     for (route, asset), total in sums.items():
         if (found := known.get(asset)) is not None:
             label = (*route, found.symbol)
             units[label] = units.get(label, 0.0) + total / 10**found.decimals
-    return ages, units
+    return units
+
+
+def _counted(
+    context: Context, transfers: Iterable[tuple[str, str, str, str]]
+) -> tuple[dict[Route, float], dict[tuple[str, str, str, str], float]]:
+    """Return what was counted by route, and by route and status; from 0 on for each route that has ``transfers``."""
+    routes = {key[:3] for key in transfers}
+    opened: dict[Route, float] = dict.fromkeys(routes, 0.0)
+    reached = {(*route, status): 0.0 for route in routes for status in TRANSFER_STATUSES}
+    for (flow, origin, destination), number in dict(OPENED).items():
+        route = _route(context, flow, origin, destination)
+        opened[route] = opened.get(route, 0.0) + number
+    for (flow, origin, destination, status), number in dict(REACHED).items():
+        label = (*_route(context, flow, origin, destination), status)
+        reached[label] = reached.get(label, 0.0) + number
+    return opened, reached
+
+
+def _opened_amounts(
+    connection: sa.Connection, context: Context, in_flight: Iterable[tuple[str, str, str, str]]
+) -> dict[tuple[str, str, str, str], float]:
+    """Return whole units of what was opened, of named assets; from 0 on for those that are ``in_flight``."""
+    sums: dict[tuple[Route, AssetId], int] = {}
+    for (flow, origin, destination, network, address), amount in dict(AMOUNTS).items():
+        asset = (network, address)
+        if context.presenter.is_named(asset):
+            route = _route(context, flow, origin, destination)
+            sums[route, asset] = sums.get((route, asset), 0) + amount
+    return dict.fromkeys(in_flight, 0.0) | _units(connection, context, sums)
 
 
 def _route(context: Context, flow: str, origin: str, destination: str) -> Route:
@@ -124,6 +173,11 @@ def _route(context: Context, flow: str, origin: str, destination: str) -> Route:
         origin if not origin or origin in networks else OTHERS,
         destination if not destination or destination in networks else OTHERS,
     )
+
+
+def place_label(network: str) -> str:
+    """Return the label of a network as totals name it."""
+    return OTHERS if network == transfer_totals.UNKNOWN else network
 
 
 def _alerts(connection: sa.Connection) -> dict[tuple[str, str], int]:

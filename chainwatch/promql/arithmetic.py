@@ -11,6 +11,10 @@ NAN = math.nan
 INF = math.inf
 _CLOSE = 1e-9
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CALENDAR_YEARS = 400
+_CALENDAR_SECONDS = 146_097 * 86_400
+"""After so many years the calendar repeats."""
+_TIME_MAX = float(1 << 62)
 
 
 def add(left: float, right: float) -> float:
@@ -193,12 +197,23 @@ def _sign(value: float) -> float:
 
 def _dated(part: Callable[[datetime], int]) -> Callable[[float], float]:
     def compute(value: float) -> float:
-        try:
-            return float(part(_EPOCH + timedelta(seconds=math.trunc(value))))
-        except (OverflowError, ValueError):
-            return NAN
+        found = _date(value)
+        return NAN if found is None else float(part(found[1]))
 
     return compute
+
+
+def _year(value: float) -> float:
+    found = _date(value)
+    return NAN if found is None else float(found[1].year + found[0] * _CALENDAR_YEARS)
+
+
+def _date(value: float) -> tuple[int, datetime] | None:
+    """Return the date, as many repetitions of the calendar before it; None for what is no time."""
+    if not abs(value) < _TIME_MAX:
+        return None
+    repetitions, seconds = divmod(math.trunc(value), _CALENDAR_SECONDS)
+    return repetitions, _EPOCH + timedelta(seconds=seconds)
 
 
 FUNCTIONS: dict[str, Callable[[float], float]] = {
@@ -236,7 +251,7 @@ DATE_PARTS: dict[str, Callable[[float], float]] = {
     "day_of_year": _dated(lambda date: date.timetuple().tm_yday),
     "days_in_month": _dated(lambda date: calendar.monthrange(date.year, date.month)[1]),
     "month": _dated(lambda date: date.month),
-    "year": _dated(lambda date: date.year),
+    "year": _year,
 }
 """Functions of a time in Unix seconds, in UTC."""
 
@@ -248,7 +263,18 @@ def round_to(value: float, nearest: float) -> float:
 
 
 def clamp(value: float, least: float, most: float) -> float:
-    """Return ``value`` within bounds; NaN if any of the three is."""
-    if value != value or least != least or most != most:
-        return NAN
-    return max(least, min(most, value))
+    """Return ``value`` within bounds. NaN wins over all but an infinite bound, as in Go's ``math.Min`` and ``math.Max``."""
+    upper = -INF if -INF in (value, most) else NAN if value != value or most != most else min(value, most)
+    if INF in (upper, least):
+        return INF
+    return NAN if upper != upper or least != least else max(upper, least)
+
+
+def parse_float(text: str) -> float | None:
+    """Return the decimal number that ``text`` is as Go reads it; None for no number."""
+    if "_" in text or not text.isascii() or text != text.strip():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from chainwatch.promql.arithmetic import clamp, format_float, quantile, round_to
+from chainwatch.promql.arithmetic import clamp, format_float, parse_float, quantile, round_to
 from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.histograms import Buckets, histogram_fraction, histogram_quantile, merge_buckets
 from chainwatch.promql.labelling import label_join, label_replace, sort_by_label
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Node, RangeSelector, Selector, Text
 from chainwatch.promql.vectors import Vector
-from chainwatch.promql.windows import double_exponential_smoothing, predict_linear
+from chainwatch.promql.windows import Window, double_exponential_smoothing, predict_linear
 
 if TYPE_CHECKING:
     from chainwatch.promql.evaluation import Evaluation
@@ -38,25 +38,23 @@ def _absent_over_time(evaluation: Evaluation, arguments: Arguments, at: int) -> 
 
 
 def _absent_labels(node: Node) -> Labels:
-    """Return the labels that what is absent would have: those that a selector requires once."""
+    """Return the labels that what is absent would have: those that a selector requires, and nothing else about them."""
     selector = node.selector if isinstance(node, RangeSelector) else node
     if not isinstance(selector, Selector):
         return Labels()
-    names = [matcher.name for matcher in selector.matchers]
-    return Labels(
-        (matcher.name, matcher.value)
-        for matcher in selector.matchers
-        if matcher.operator == "=" and matcher.name != NAME and names.count(matcher.name) == 1
-    )
+    required: dict[str, str] = {}
+    for matcher in selector.matchers:
+        if matcher.operator == "=" and matcher.name not in required:
+            required[matcher.name] = matcher.value
+        elif matcher.name in required:
+            required[matcher.name] = ""
+    return Labels({**required, NAME: ""})
 
 
 def _timestamp(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
     node = arguments[0]
     if isinstance(node, Selector):
-        return [
-            (series.labels, series.times[index] / 1000, True)
-            for series, index in evaluation.selected(node, at)
-        ]
+        return [(labels, time / 1000, True) for labels, time, _ in evaluation.selected(node, at)]
     return [(labels, at / 1000, True) for labels, _, _ in evaluation.vector(node, at)]
 
 
@@ -101,12 +99,14 @@ def _predict_linear(evaluation: Evaluation, arguments: Arguments, at: int) -> Ve
 
 def _smoothing(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
     smoothing, trend = (evaluation.number(node, at) for node in arguments[1:])
-    for name, factor in (("smoothing", smoothing), ("trend", trend)):
-        if not 0 < factor < 1:
-            raise EvaluationError(f"invalid {name} factor. Expected: 0 < factor < 1, got: {factor:g}")
-    return evaluation.over_windows(
-        arguments[0], at, lambda window: double_exponential_smoothing(window, smoothing, trend)
-    )
+
+    def compute(window: Window) -> float | None:
+        for name, short, factor in (("smoothing", "sf", smoothing), ("trend", "tf", trend)):
+            if factor <= 0 or factor >= 1:
+                raise EvaluationError(f"invalid {name} factor. Expected: 0 < {short} < 1, got: {factor:f}")
+        return double_exponential_smoothing(window, smoothing, trend)
+
+    return evaluation.over_windows(arguments[0], at, compute)
 
 
 def _label_replace(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
@@ -126,9 +126,8 @@ def _histograms(evaluation: Evaluation, node: Node, at: int) -> Iterator[tuple[L
     found: dict[Labels, list[tuple[float, float]]] = {}
     for labels, value, _ in evaluation.vector(node, at):
         evaluation.spend(1)
-        try:
-            bound = float(labels.get(_BUCKET).replace("_", "x"))
-        except ValueError:
+        bound = parse_float(labels.get(_BUCKET))
+        if bound is None:
             continue
         found.setdefault(labels.drop((_BUCKET,)), []).append((bound, value))
     for labels, buckets in found.items():

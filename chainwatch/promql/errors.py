@@ -30,3 +30,7 @@ class EvaluationError(PromqlError):
 
 class LimitExceeded(EvaluationError):
     """A query that selects or computes more than it may, or takes longer."""
+
+
+class TimedOut(LimitExceeded):
+    """A query that takes longer than it may."""

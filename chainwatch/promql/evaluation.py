@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
 from chainwatch.promql.calls import CALLS
-from chainwatch.promql.errors import EvaluationError, LimitExceeded
+from chainwatch.promql.errors import EvaluationError, LimitExceeded, TimedOut
 from chainwatch.promql.series import Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
 from chainwatch.promql.syntax import (
@@ -94,6 +94,20 @@ class Evaluation:
         self._left = self._limits.samples
         self._check_at = self._left - _CHECK_EVERY
 
+    def share(self, nodes: frozenset[int]) -> None:
+        """Compute the results of these nodes (by ``id``) once for each time, in place of those shared so far."""
+        self._shared = nodes
+
+    @property
+    def spent(self) -> int:
+        """How many samples were counted since ``begin``."""
+        return self._limits.samples - self._left
+
+    @property
+    def limits(self) -> Limits:
+        """What the evaluation may take."""
+        return self._limits
+
     def vector(self, node: Node, at: int) -> Vector:
         """Return the instant vector that ``node`` is at the time ``at``."""
         if id(node) not in self._shared:
@@ -141,11 +155,11 @@ class Evaluation:
         if self._left < 0:
             raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
         if self._clock() > self._until:
-            raise LimitExceeded(f"the query takes longer than {self._limits.seconds:g} seconds")
+            raise TimedOut(f"the query takes longer than {self._limits.seconds:g} seconds")
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
-            return [(series.labels, series.values[index], False) for series, index in self.selected(node, at)]
+            return [(labels, value, False) for labels, _, value in self.selected(node, at)]
         if isinstance(node, Binary):
             return self._binary(node, at)
         if isinstance(node, Call):
@@ -175,30 +189,40 @@ class Evaluation:
         self.spend(len(found) + 1)
         return found
 
-    def selected(self, selector: Selector, at: int) -> list[tuple[Series, int]]:
-        """Return the series that have a sample at ``at``, with its index."""
+    def selected(self, selector: Selector, at: int) -> list[tuple[Labels, int, float]]:
+        """Return the labels of the series that have a sample at ``at``, with its time and value."""
         moment = self._moment(at, selector.at, selector.offset)
         oldest = moment - self._look_back
         result = []
         for series in self._series(selector):
-            times = series.times
+            times, values = series.samples
             index = bisect_right(times, moment) - 1
-            if index >= 0 and times[index] > oldest and not (series.ends and is_stale(series.values[index])):
-                result.append((series, index))
+            if index < 0:
+                times, values = series.reaching(oldest)
+                index = bisect_right(times, moment) - 1
+                if index < 0:
+                    continue
+            time = times[index]
+            if time > oldest and not (series.ends and is_stale(values[index])):
+                result.append((series.labels, time, values[index]))
         return result
 
     def _selected_windows(self, node: RangeSelector, at: int) -> Iterator[SeriesWindow]:
         end = self._moment(at, node.selector.at, node.selector.offset)
         start = end - node.range
         for series in self._series(node.selector):
-            times = series.times
-            first, after = bisect_right(times, start), bisect_right(times, end)
+            times, values = series.samples
+            first = bisect_right(times, start)
+            if not first:
+                times, values = series.reaching(start)
+                first = bisect_right(times, start)
+            after = bisect_right(times, end)
             if first == after:
                 continue
             self._left -= after - first
             if self._left < self._check_at:
                 self._check()
-            kept_times, kept_values = times[first:after], series.values[first:after]
+            kept_times, kept_values = times[first:after], values[first:after]
             if series.ends:
                 kept = [index for index, value in enumerate(kept_values) if not is_stale(value)]
                 if not kept:

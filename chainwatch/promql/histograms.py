@@ -36,7 +36,7 @@ def histogram_quantile(share: float, buckets: Buckets) -> float:
         return NAN
     counts = _rising([count for _, count in buckets])
     total = counts[-1]
-    if total == 0 or total != total:
+    if total == 0:
         return NAN
     rank = share * total
     last = len(buckets) - 1

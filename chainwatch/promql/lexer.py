@@ -25,6 +25,7 @@ _TOKEN = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _METRIC = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+_OCTAL = re.compile(r"0_?[0-7](?:_?[0-7])*")
 _PART = re.compile(r"([0-9]+)(ms|[ywdhms])")
 _UNITS = {
     "y": 31_536_000_000,
@@ -101,7 +102,9 @@ def parse_duration(text: str) -> int:
 
 def parse_number(text: str) -> float:
     """Return the value of a token of kind ``number``."""
-    return float(int(text, 16)) if text[:2] in ("0x", "0X") else float(text)
+    if text[:2] in ("0x", "0X"):
+        return float(int(text, 16))
+    return float(int(text, 8)) if _OCTAL.fullmatch(text) else float(text)
 
 
 def unquote(text: str) -> str:

@@ -15,6 +15,9 @@ from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
 from chainwatch.promql.syntax import Subquery, Text, walk
 from chainwatch.promql.vectors import Vector as Elements
 
+POINTS_MAX = 50_000_000
+"""Samples in the result of a range query, where nothing else is said."""
+
 
 class Sample(NamedTuple):
     labels: Labels
@@ -99,21 +102,38 @@ def evaluate_range(
 
     Raises ``EvaluationError``, also for a query whose result is neither a vector nor a scalar.
     """
+    evaluation = Evaluation(source, start, end, look_back=look_back, limits=limits, clock=clock)
+    return evaluate_range_with(evaluation, query, start, end, step)
+
+
+def evaluate_range_with(
+    evaluation: Evaluation, query: Query, start: int, end: int, step: int, *, points_max: int = POINTS_MAX
+) -> Matrix:
+    """Return the same by an evaluation from ``start`` to ``end`` that no other query shares.
+
+    Raises ``EvaluationError``, also for more than ``points_max`` samples in the result.
+    """
     if query.type in (TEXT, RANGE):
         raise EvaluationError(
             f"invalid expression type {query.type!r} for range query, must be scalar or instant vector"
         )
+    limits = evaluation.limits
     if step <= 0 or (end - start) // step >= limits.steps:
         raise LimitExceeded(f"a range query has more than {limits.steps:,} steps")
-    inner = frozenset(id(node.expression) for node in walk(query.root) if isinstance(node, Subquery))
-    evaluation = Evaluation(source, start, end, look_back=look_back, limits=limits, clock=clock, shared=inner)
+    evaluation.share(
+        frozenset(id(node.expression) for node in walk(query.root) if isinstance(node, Subquery))
+    )
     found: dict[Labels, Series] = {}
+    points = 0
     for at in range(start, end + 1, step):
         evaluation.spend(1)
         if query.type == SCALAR:
             samples = [Sample(Labels(), evaluation.number(query.root, at))]
         else:
             samples = _named(evaluation.vector(query.root, at))
+        points += len(samples)
+        if points > points_max:
+            raise LimitExceeded(f"the result has more than {points_max:,} samples")
         for labels, value in samples:
             series = found.get(labels)
             if series is None:

@@ -21,6 +21,8 @@ _SELECTIONS_MAX = 50_000
 
 Times = Sequence[int]
 Values = Sequence[float]
+Samples = tuple["array[int]", "array[float]"]
+"""Times and as many values."""
 
 
 def is_stale(value: float) -> bool:
@@ -90,25 +92,41 @@ class Labels(Mapping[str, str]):
 
 
 class Series:
-    """Samples by rising time. ``ends`` says whether a staleness marker may be among them."""
+    """Samples by rising time. ``ends`` says whether a staleness marker may be among them.
 
-    __slots__ = ("ends", "labels", "times", "values")
+    ``samples`` are the times and values, which are only ever added to, or replaced together; so that other threads may
+    read them meanwhile, by the times that they have seen.
+    """
+
+    __slots__ = ("ends", "labels", "samples")
 
     def __init__(self, labels: Labels, times: Iterable[int] = (), values: Iterable[float] = ()) -> None:
         self.labels = labels
-        self.times = array("q", times)
-        self.values = array("d", values)
+        self.samples = array("q", times), array("d", values)
         self.ends = any(map(is_stale, self.values))
+
+    @property
+    def times(self) -> array[int]:
+        return self.samples[0]
+
+    @property
+    def values(self) -> array[float]:
+        return self.samples[1]
+
+    def reaching(self, start: int) -> Samples:
+        """Return the samples with those that lie between ``start`` and the first of ``samples``, where there are any."""
+        return self.samples
 
     def append(self, time: int, value: float) -> None:
         """Add a sample, which replaces one of the same time. Raises ``ValueError`` for an earlier one."""
-        if self.times and time <= self.times[-1]:
-            if time < self.times[-1]:
-                raise ValueError(f"out of order: {time} after {self.times[-1]}")
-            self.values[-1] = value
+        times, values = self.samples
+        if times and time <= times[-1]:
+            if time < times[-1]:
+                raise ValueError(f"out of order: {time} after {times[-1]}")
+            values[-1] = value
         else:
-            self.times.append(time)
-            self.values.append(value)
+            values.append(value)
+            times.append(time)
         self.ends = self.ends or is_stale(value)
 
 
@@ -136,7 +154,7 @@ class MemorySource:
         """Add a series, in place of one with the same labels."""
         if series.labels in self._series:
             known = self._series[series.labels]
-            known.times, known.values, known.ends = series.times, series.values, series.ends
+            known.samples, known.ends = series.samples, series.ends
             return
         self._series[series.labels] = series
         for pair in series.labels.pairs:

@@ -97,7 +97,7 @@ REFUSED: dict[str, str] = {
         ("histogram_avg", "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar"),
         "reads native histograms, which are not supported",
     ),
-    **dict.fromkeys(("info", "timeseries_gen"), "is experimental and not supported"),
+    **dict.fromkeys(("info", "integral", "timeseries_gen"), "is experimental and not supported"),
     **dict.fromkeys(
         ("start", "end", "step", "range", "max_of", "min_of"),
         "is part of duration expressions, which are not supported",

@@ -16,7 +16,7 @@ CAPTURING_MAX = 1_000
 GROUPS_MAX = 50
 _PATTERN_BYTES = 4_000_000
 """Memory that a compiled pattern may take."""
-_REFERENCE = re.compile(r"\$(?:\$|([A-Za-z0-9_]+)|\{([A-Za-z0-9_]+)\})")
+_REFERENCE = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
 
 
 class Matcher:
@@ -86,7 +86,7 @@ def expand_references(replacement: str, match: Any) -> str:
         name = reference[1] or reference[2]
         if name is None:
             return "$"
-        if name.isdecimal():
+        if name.isascii() and name.isdecimal():
             index = int(name) if len(name) < 6 else -1
             return (match.group(index) or "") if 0 <= index <= match.re.groups else ""
         return (match.group(name) or "") if name in match.re.groupindex else ""

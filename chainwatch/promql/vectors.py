@@ -102,13 +102,12 @@ def _aggregate_by(node: Aggregation, vector: Vector, parameter: float) -> Vector
         )
     if node.operator == "limit_ratio":
         return _sample(vector, max(-1.0, min(1.0, parameter)))
-    if not -_INT64 <= parameter < _INT64:
-        side = "overflows" if parameter > 0 else "underflows"
-        raise EvaluationError(f"Scalar value {format_float(parameter)} {side} int64")
-    count = int(parameter)
     result: Vector = []
-    if count < 1:
+    if parameter < 1:
         return result
+    if parameter >= _INT64:
+        raise EvaluationError(f"Scalar value {format_float(parameter)} overflows int64")
+    count = int(parameter)
     for _, members in _groups(node, vector):
         if node.operator == "topk":
             members = sorted(members, key=lambda element: (element[1] != element[1], -element[1]))
@@ -132,14 +131,12 @@ def _count_values(node: Aggregation, vector: Vector, label: str) -> Vector:
     if not label:
         raise EvaluationError('invalid label name ""')
     counts: dict[Labels, float] = {}
-    unnamed: dict[Labels, bool] = {}
     names = (*node.labels, NAME) if node.without else node.labels
-    for labels, value, dropped in vector:
+    for labels, value, _ in vector:
         kept = labels.drop(names) if node.without else labels.keep(names)
-        group = kept.put({label: format_float(value)})
+        group = kept if node.without and label in names else kept.put({label: format_float(value)})
         counts[group] = counts.get(group, 0.0) + 1
-        unnamed[group] = unnamed.get(group, False) or dropped
-    return [(labels, count, unnamed[labels]) for labels, count in counts.items()]
+    return [(labels, count, False) for labels, count in counts.items()]
 
 
 def combine_scalars(operator: str, left: float, right: float) -> float:

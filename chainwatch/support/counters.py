@@ -20,10 +20,24 @@ CALLS: Count = Counter()
 """JSON-RPC calls by network, method and outcome: ``answered``, ``timeout``, ``limited``, ``failed`` or ``cancelled``."""
 REFUSALS: Count = Counter()
 """Answers that were JSON-RPC errors, by network and method."""
+OPENED: Count = Counter()
+"""Transfers whose opening was stored, by flow, origin and destination (empty where it is not known)."""
+REACHED: Count = Counter()
+"""Transfers that came to a status, by flow, origin, destination and status."""
+AMOUNTS: Counter[tuple[str, str, str, str, bytes]] = Counter()
+"""Amounts in smallest units of opened transfers, by flow, origin, destination, and the asset: its network, its address."""
 ATTEMPTS: Count = Counter()
 """Attempts to notify by receiver and outcome: ``delivered``, ``failed`` (it is retried) or ``dead`` (it is not)."""
+SAMPLES_APPENDED: Count = Counter()
+"""Samples that were accepted."""
+SAMPLES_REFUSED: Count = Counter()
+"""Samples that were refused, by reason."""
 CRASHES: Count = Counter()
 """Crashes by supervised task."""
+SAMPLES: Count = Counter()
+"""Samples that were taken, by source: ``push``, ``json``, ``remote write``, ``scrape`` or ``own``."""
+SAMPLES_REFUSED: Count = Counter()
+"""Samples that were refused, by source and reason."""
 
 
 class Buckets(NamedTuple):
@@ -67,3 +81,5 @@ STEP_SECONDS = Histogram(
     15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200, 604_800
 )
 """Chain time from a transfer's opening to each other step, by flow and step."""
+TRANSFER_SECONDS = Histogram(*STEP_SECONDS.bounds)
+"""Chain time from a transfer's opening to its last step once it is complete, by flow, origin and destination."""

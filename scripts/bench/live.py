@@ -91,7 +91,7 @@ async def latency(count: int, clients: int = 0, pages: int = 0) -> dict[str, flo
             polling = subprocess.Popen(command)  # noqa: ASYNC220 - for a moment
             stack.callback(polling.kill)
         ethereum.rpc("evm_setAutomine", False)
-        cpu, began_at = _cpu_seconds(world.watch.pid), time.monotonic()
+        cpu, began_at = cpu_seconds(world.watch.pid), time.monotonic()
         for _ in range(count + 1):
             log = connext.xcalled(world.transfer())
             log.topics[1] = random.randbytes(32)
@@ -104,7 +104,7 @@ async def latency(count: int, clients: int = 0, pages: int = 0) -> dict[str, flo
                 await response.read()
             await eventually(lambda: len(_mismatches(world.receiver, arrived)) > 0)  # noqa: B023 - asked at once
             took.append((_mismatches(world.receiver, arrived)[0] - begun) * 1000)
-        cores = (_cpu_seconds(world.watch.pid) - cpu) / (time.monotonic() - began_at)
+        cores = (cpu_seconds(world.watch.pid) - cpu) / (time.monotonic() - began_at)
         memory = resident(world.watch.pid)
     took = took[1:]  # the first waits for the start
     cuts = statistics.quantiles(took, n=100, method="inclusive")
@@ -196,16 +196,16 @@ async def _measured(watch: Chainwatch, seconds: float) -> dict[str, float]:
     try:
         await asyncio.sleep(WARM_UP)
         assert watch.is_running, watch.log[-2000:]
-        cpu, read, begun = _cpu_seconds(watch.pid), await _blocks_read(watch), time.monotonic()
+        cpu, read, begun = cpu_seconds(watch.pid), await _blocks_read(watch), time.monotonic()
         await asyncio.sleep(seconds)
         took = time.monotonic() - begun
-        cpu, read = _cpu_seconds(watch.pid) - cpu, await _blocks_read(watch) - read
+        cpu, read = cpu_seconds(watch.pid) - cpu, await _blocks_read(watch) - read
     finally:
         watch.kill()
     return {"cores": cpu / took, "blocks_per_second": read / took}
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

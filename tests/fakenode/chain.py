@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ class Reverted(Exception):
 
 
 REVERTS = "0x08c379a0"
+MULTICALL = "0xca11bde05977b3631167028862be2a173976ca11"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,9 @@ class FakeChain:
         self._forks = 0
         self.calls: dict[str, dict[str, Any] | None] = {}
         """By transaction hash, what its transaction has beside what every one has; None where nobody knows it."""
+        self.balances: dict[str, int] = {}
+        """By address, at every block; of others they are invented."""
+        self.has_multicall = False
         self.blocks: list[FakeBlock] = [FakeBlock(0, _hash(chain_id, 0, 0), "0x" + "00" * 32, start)]
 
     @property
@@ -145,13 +149,31 @@ class FakeChain:
         block = next((b for b in known if name == b.hash or (name is None and at == hex(b.number))), None)
         if block is None:
             raise UnknownBlock(at)
-        asked = params[0]
-        if method == "eth_call" and asked["data"].startswith(REVERTS):
-            raise Reverted(asked["data"])
         if method == "eth_call":
-            asked = asked["to"] + asked["data"]
-        value = _hash(block.hash, method, asked, *params[1:-1])
-        return hex(int(value, 16)) if method == "eth_getBalance" else value
+            return "0x" + self._called(block, params[0]["to"], params[0]["data"]).hex()
+        if method == "eth_getBalance":
+            return hex(self._balance(block, params[0]))
+        return _hash(block.hash, method, params[0], *params[1:-1])
+
+    def _balance(self, block: FakeBlock, address: str) -> int:
+        if (known := self.balances.get(address)) is not None:
+            return known
+        return int(_hash(block.hash, "eth_getBalance", address), 16)
+
+    def _called(self, block: FakeBlock, to: str, data: str) -> bytes:
+        if data.startswith(REVERTS):
+            raise Reverted(data)
+        if self.has_multicall and to == MULTICALL:
+            return _aggregated(bytes.fromhex(data[10:]), lambda *call: self._called_inside(block, *call))
+        return bytes.fromhex(_hash(block.hash, "eth_call", to + data)[2:])
+
+    def _called_inside(self, block: FakeBlock, to: str, data: str) -> bytes | None:
+        if to == MULTICALL and data.startswith("0x4d2301cc"):  # getEthBalance(address)
+            return self._balance(block, "0x" + data[-40:]).to_bytes(32)
+        try:
+            return self._called(block, to, data)
+        except Reverted:
+            return None
 
     def receipt(self, transaction: str) -> dict[str, Any] | None:
         """`eth_getTransactionReceipt`."""
@@ -177,6 +199,26 @@ class FakeChain:
     def receipts(self, named: str) -> list[dict[str, Any]]:
         """`eth_getBlockReceipts`: one receipt with all logs."""
         return [{"transactionIndex": "0x0", "logs": self.blocks[int(named, 16)].logs}]
+
+
+def _aggregated(arguments: bytes, call: Callable[[str, str], bytes | None]) -> bytes:
+    """What Multicall3's `aggregate3` returns for calls of which ``call`` gives the results, None for a failed one."""
+
+    def word(at: int) -> int:
+        return int.from_bytes(arguments[at : at + 32])
+
+    heads, parts = [], b""
+    count = word(32)
+    for index in range(count):
+        at = 64 + word(64 + 32 * index)
+        start, size = at + word(at + 64) + 32, word(at + word(at + 64))
+        to, data = arguments[at + 12 : at + 32], arguments[start : start + size]
+        returned = call("0x" + to.hex(), "0x" + data.hex())
+        heads.append((32 * count + len(parts)).to_bytes(32))
+        body = returned or b""
+        parts += b"".join(n.to_bytes(32) for n in (returned is not None, 64, len(body)))
+        parts += body + bytes(-len(body) % 32)
+    return b"".join(((32).to_bytes(32), count.to_bytes(32), *heads, parts))
 
 
 def _matches(log: dict[str, Any], query: dict[str, Any]) -> bool:

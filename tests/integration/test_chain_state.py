@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from random import Random, SystemRandom
 from typing import Any
@@ -17,11 +18,13 @@ from chainwatch.chain.intake import INTAKE
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.state import Balance, Code, ContractCall, Outcome, Read, Reverted, Storage, read_state
 from chainwatch.model import Header
+from chainwatch.support.counters import CALLS
 from tests.fakenode import FakeChain, FakeNode
 from tests.fakenode.spoiling import SpoilingNode
 from tests.support.anvil import Anvil
 from tests.support.fuzzing import OFTEN
 from tests.support.observing import network_settings, open_pool
+from tests.support.protocols.artifacts import multicall3
 
 COUNTER, BROKEN, GREEDY, LOUD, NOBODY = (bytes([value] * 20) for value in (0xC1, 0xC2, 0xC3, 0xC4, 0xC5))
 
@@ -31,6 +34,7 @@ CODES = {
     GREEDY: "5b600056",  # jumps back for ever
     LOUD: "620100006000f3",  # returns 64 kB of zeros
 }
+HUGE, HUGE_CODE = bytes([0xC6] * 20), "0x621000006000f3"  # returns 1 MB of zeros
 
 
 @pytest.fixture
@@ -135,6 +139,91 @@ async def test_an_endpoint_that_lags_or_dies_is_replaced_by_another(
         assert await read_state(pool, newest, READS) == outcomes(3)
         first.kill()
         assert await read_state(pool, newest, READS) == outcomes(3)
+
+
+# --- Multicall3
+
+MULTICALL = "0xcA11bde05977b3631167028862bE2a173976CA11"
+RICH = bytes([0xC5] * 20)
+SMALL = [COUNTER, RICH, *(bytes([0xD0, n] * 10) for n in range(40))]
+
+
+def deploy_multicall(node: Anvil) -> None:
+    node.rpc("anvil_setCode", MULTICALL, "0x" + multicall3().hex())
+    node.mine()
+
+
+def calls_of(pool: Pool) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for (network, method, _), number in CALLS.items():
+        if network == pool.network.name:
+            found[method] += number
+    return found
+
+
+async def counted(pool: Pool, at: Header, reads: list[Read]) -> tuple[list[Outcome], dict[str, int]]:
+    """The outcomes, and how many calls of each method that took."""
+    before = calls_of(pool)
+    got = await read_state(pool, at, reads)
+    return got, dict(calls_of(pool) - before)
+
+
+@pytest.mark.anvil
+async def test_all_calls_and_balances_of_a_block_are_one_call(node: Anvil) -> None:
+    count(node, 7, 70)
+    deploy_multicall(node)
+    reads: list[Read] = [r for address in SMALL for r in (ContractCall(address, b""), Balance(address))]
+    reads += [Storage(COUNTER, 0), Code(COUNTER)]
+    async with open_pool(network_settings(node.http_url)) as pool:
+        newest = await block(pool, 2)
+        got, asked = await counted(pool, newest, reads)
+        assert asked == {"eth_call": 1, "eth_getStorageAt": 1, "eth_getCode": 1}
+        alone = network_settings(node.http_url).model_copy(update={"multicall": ""})
+        async with open_pool(alone) as other:
+            assert await read_state(other, newest, reads) == got
+        assert got[:2] == [(7).to_bytes(32), 70]
+
+
+@pytest.mark.anvil
+async def test_a_call_that_fails_spins_or_returns_much_harms_only_itself_and_is_made_alone_then(
+    node: Anvil,
+) -> None:
+    count(node, 7, 7)
+    deploy_multicall(node)
+    node.rpc("anvil_setCode", "0x" + HUGE.hex(), HUGE_CODE)
+    node.mine()
+    reads: list[Read] = [Balance(address) for address in SMALL]
+    reads[3:3] = [ContractCall(BROKEN, b""), ContractCall(GREEDY, b""), ContractCall(COUNTER, b"")]
+    async with open_pool(network_settings(node.http_url)) as pool:
+        newest = await block(pool, 3)
+        for some, most in ((reads, 3), ([*reads, ContractCall(HUGE, b"")], 4)):
+            for _ in range(2):
+                got, asked = await counted(pool, newest, some)
+                assert got[3] == Reverted(bytes.fromhex("deadbeef"), "")
+                assert got[4] == Reverted(b"", "")
+                assert got[5] == (7).to_bytes(32)
+                assert [one for i, one in enumerate(got[:44]) if i not in (3, 4, 5)] == [7, *[0] * 40]
+            assert asked["eth_call"] <= most
+            assert asked.get("eth_getBalance", 0) == 0
+        assert got[-1] == bytes(1 << 20)
+
+
+@pytest.mark.anvil
+async def test_without_the_contract_and_before_it_was_deployed_reads_are_made_alone(node: Anvil) -> None:
+    count(node, 7, 7)
+    reads: list[Read] = [Balance(COUNTER), ContractCall(COUNTER, b"")]
+    async with open_pool(network_settings(node.http_url)) as pool:
+        for _ in range(3):
+            got, asked = await counted(pool, await block(pool, 1), reads)
+            assert got == [7, (7).to_bytes(32)]
+        assert asked["eth_getBalance"] == 1
+    node.mine()  # what is set belongs to the newest block
+    deploy_multicall(node)
+    async with open_pool(network_settings(node.http_url)) as pool:
+        for number, balances in ((3, 0), (1, 1), (3, 0)):
+            got, asked = await counted(pool, await block(pool, number), reads)
+            assert got == [7, (7).to_bytes(32)]
+            assert asked.get("eth_getBalance", 0) == balances
 
 
 SECONDS = 6.0

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
+from chainwatch.checker.path import array_of
 from chainwatch.model import AbiFunction, AbiParam
 from chainwatch.support.keccak import checksum_address, keccak256
 
 _WORD = 32
 _INTEGER = re.compile(r"(u?)int([0-9]*)")
 _BYTES = re.compile(r"bytes([0-9]+)")
+
+Given: TypeAlias = Any
+"""An argument as a file has it: an integer, a boolean, text, a list for an array or tuple, a table for a tuple."""
 
 
 class ArgumentError(ValueError):
@@ -24,27 +29,51 @@ class ArgumentError(ValueError):
         self.index = index
 
 
-def encode_call(function: AbiFunction, args: Sequence[int | str | bool]) -> bytes:
+def encode_call(function: AbiFunction, args: Sequence[Given]) -> bytes:
     """Return the calldata of ``function`` with ``args``. Raises `ArgumentError`."""
     if len(args) != len(function.inputs):
         raise ArgumentError(f"{function.signature} takes {len(function.inputs)} arguments, not {len(args)}")
-    heads, tails = [], b""
-    offset = _WORD * len(args)
+    parts = []
     for index, (param, value) in enumerate(zip(function.inputs, args, strict=True)):
         try:
-            word = _encode(param, value)
+            parts.append((_encode(param, value), _is_dynamic(param)))
         except ValueError as error:
             raise ArgumentError(f"{param.type} {param.name}: {error}", index) from None
-        if param.type in ("bytes", "string"):
-            heads.append((offset + len(tails)).to_bytes(_WORD))
-            tails += word
+    return keccak256(function.signature.encode())[:4] + _joined(parts)
+
+
+def _joined(parts: Sequence[tuple[bytes, bool]]) -> bytes:
+    """Return encodings one after the other: offsets in the place of dynamic ones, and these behind all of them."""
+    head_size = sum(_WORD if is_dynamic else len(part) for part, is_dynamic in parts)
+    heads, tails = b"", b""
+    for part, is_dynamic in parts:
+        if is_dynamic:
+            heads += (head_size + len(tails)).to_bytes(_WORD)
+            tails += part
         else:
-            heads.append(word)
-    return keccak256(function.signature.encode())[:4] + b"".join(heads) + tails
+            heads += part
+    return heads + tails
 
 
-def _encode(param: AbiParam, value: int | str | bool) -> bytes:
-    """Return a value as one word; bytes and strings as their length and contents."""
+def _is_dynamic(param: AbiParam) -> bool:
+    """Return whether the encoding's length depends on the value."""
+    if array := array_of(param.type):
+        element, length = array
+        return length is None or _is_dynamic(_element(param, element))
+    return param.type in ("bytes", "string") or (
+        param.type == "tuple" and any(map(_is_dynamic, param.components))
+    )
+
+
+def _element(param: AbiParam, element: str) -> AbiParam:
+    return AbiParam("", element, components=param.components)
+
+
+def _encode(param: AbiParam, value: Given) -> bytes:
+    if array := array_of(param.type):
+        return _array(_element(param, array[0]), array[1], value)
+    if param.type == "tuple":
+        return _tuple(param, value)
     if integer := _INTEGER.fullmatch(param.type):
         return _integer(value, int(integer[2] or 256), is_signed=not integer[1])
     if param.type == "bool":
@@ -66,7 +95,30 @@ def _encode(param: AbiParam, value: int | str | bool) -> bytes:
     raise ValueError("arguments of this type cannot be written in a configuration")
 
 
-def _integer(value: int | str | bool, bits: int, *, is_signed: bool) -> bytes:
+def _array(element: AbiParam, length: int | None, value: Given) -> bytes:
+    if not isinstance(value, list):
+        raise ValueError("expected a list")
+    if length is not None and len(value) != length:
+        raise ValueError(f"expected {length} elements, found {len(value)}")
+    is_dynamic = _is_dynamic(element)
+    contents = _joined([(_encode(element, item), is_dynamic) for item in value])
+    return contents if length is not None else len(value).to_bytes(_WORD) + contents
+
+
+def _tuple(param: AbiParam, value: Given) -> bytes:
+    names = [component.name for component in param.components]
+    if isinstance(value, dict):
+        if value.keys() != set(names):
+            raise ValueError(f"expected the keys {', '.join(names)}")
+        value = [value[name] for name in names]
+    if not isinstance(value, list) or len(value) != len(names):
+        raise ValueError(f"expected a list of {len(names)}, or a table with the keys {', '.join(names)}")
+    return _joined(
+        [(_encode(one, item), _is_dynamic(one)) for one, item in zip(param.components, value, strict=True)]
+    )
+
+
+def _integer(value: Given, bits: int, *, is_signed: bool) -> bytes:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,78}|0x[0-9a-fA-F]{1,64}", value):
         value = int(value, 16 if value.startswith("0x") else 10)
     if isinstance(value, bool) or not isinstance(value, int):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
-from chainwatch.checker.invariants.compiler import Contracts
+from chainwatch.checker.invariants.contracts import Contracts
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.model import Event
 

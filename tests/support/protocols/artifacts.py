@@ -67,6 +67,16 @@ SOLC = Package(
     ("soljson.js",),
 )
 
+VIEM = Package(
+    "viem",
+    "2.57.20",
+    "sha512-LSvREzKT7xFXpmxW2YFJ/OtcZRkSGLp5zywSgadBf0qQCeqh2+FxHHWyrS2zEG7ZfBWQQvk8HI1i4HPzSMD14g==",
+    ("_cjs/constants/contracts.js",),
+)
+MULTICALL3 = re.compile(r"exports\.multicall3Bytecode = '0x([0-9a-f]+)'")
+CONSTRUCTOR = 32
+"""Bytes of Multicall3's creation code that return the rest."""
+
 
 def load(package: Package) -> list[Path]:
     """The paths of a package's files, fetched unless cached; raises ArtifactError saying why they cannot be had."""
@@ -96,6 +106,15 @@ def own_bytecodes() -> dict[str, bytes]:
                 unfinished.write_text(json.dumps(_compile(compiler, sources)))
                 unfinished.replace(cached)
     return {name: bytes.fromhex(code) for name, code in json.loads(cached.read_text()).items()}
+
+
+def multicall3() -> bytes:
+    """The code of the contract Multicall3 as it is deployed."""
+    (path,) = load(VIEM)
+    found = MULTICALL3.search(path.read_text())
+    if found is None:
+        raise ArtifactError(f"{path.name} has no Multicall3")
+    return bytes.fromhex(found[1])[CONSTRUCTOR:]
 
 
 def typechain_abi(path: Path) -> list[dict[str, Any]]:

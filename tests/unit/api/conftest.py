@@ -18,7 +18,9 @@ from chainwatch.monitor.companions import Running
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
+from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.database import Database
+from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
 
 
@@ -30,6 +32,12 @@ class Served:
     running: Running
     client: aiohttp.ClientSession
     reloads: list[None] = field(default_factory=list)
+    rules: RuleEngine = field(default_factory=RuleEngine)
+
+    @property
+    def samples(self) -> Tsdb:
+        """What queries read."""
+        return self.rules.tsdb
 
     @property
     def url(self) -> str:
@@ -91,7 +99,7 @@ def serving_on(sqlite_url: str) -> Serving:
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:
                 served = Served(port, running, client)
-                tasks = server.companions(lambda: served.reloads.append(None))(running)
+                tasks = server.companions(lambda: served.reloads.append(None), served.rules)(running)
                 task = asyncio.ensure_future(tasks["api"]())
                 try:
                     if wait:

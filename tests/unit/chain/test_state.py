@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,8 +23,10 @@ from chainwatch.chain.state import (
 )
 from chainwatch.model import Header
 from tests.fakenode import FakeChain, FakeNode
-from tests.support.observing import network_settings, open_pool
+from tests.support import observing
+from tests.support.observing import open_pool
 
+network_settings = partial(observing.network_settings, multicall="")  # each read is a call of its own
 ADDRESS = b"\xaa" * 20
 CALL = ContractCall(ADDRESS, b"\x18\x16\x0d\xdd")
 REVERTING = ContractCall(ADDRESS, bytes.fromhex("08c379a0"))
@@ -301,9 +304,9 @@ BATCHES: dict[str, Any] = {
 async def test_where_a_batch_fails_the_reads_go_one_by_one_from_then_on(chain: FakeChain, name: str) -> None:
     transport = Batching(chain, BATCHES[name])
     endpoint = Endpoint(transport, 1.0)
-    assert await state._read(endpoint, header(chain, 9), READS) == expected(chain, 9)
+    assert await state._read(endpoint, state.Question(header(chain, 9), READS, None)) == expected(chain, 9)
     transport.requests = 0
-    assert await state._read(endpoint, header(chain, 9), READS) == expected(chain, 9)
+    assert await state._read(endpoint, state.Question(header(chain, 9), READS, None)) == expected(chain, 9)
     assert transport.requests == len(READS), "the batch is not tried again"
 
 

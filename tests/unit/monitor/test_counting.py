@@ -1,12 +1,15 @@
 """What is counted of steps: each once, from the opening on, and only what is committed."""
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.checker.flow import AMOUNT, ASSET
 from chainwatch.model import Occurrence, Transfer
 from chainwatch.monitor.counting import Counting, step_times
 from chainwatch.pipeline.pipeline import Outcome
-from chainwatch.support.counters import STEP_SECONDS, Histogram
+from chainwatch.presentation.presenter import Asset, Presenter
+from chainwatch.support.counters import AMOUNTS, OPENED, REACHED, STEP_SECONDS, TRANSFER_SECONDS, Histogram
 from tests.support.flows import flow as bridge_flow
 
 NOTHING = Transfer("bridge", "1")
@@ -42,7 +45,7 @@ def test_a_step_that_is_dated_before_the_opening_took_no_time() -> None:
 
 def test_what_a_failed_transaction_found_is_not_counted() -> None:
     flow = bridge_flow()
-    counting = Counting([flow])
+    counting = Counting([flow], Presenter())
     changed = [(NOTHING, transfer(step(flow.opening.name, 100), step("x", 130)))]
     engine = sa.create_engine("sqlite://")
 
@@ -59,12 +62,40 @@ def test_what_a_failed_transaction_found_is_not_counted() -> None:
             counting.run(fails, connection, 0.0)
         counting.saved(changed)  # by a job that is none of the pipeline's
         (_, found), due_at = counting.run(works, connection, 0.0)
-    assert (found, due_at) == ([(flow.name, "x", 30)], 5.0)
+    assert (found.steps, due_at) == ([(flow.name, "x", 30)], 5.0)
     before = STEP_SECONDS.observed().get((flow.name, "x"))
-    counting.count_steps(found)
+    counting.count(found)
     assert STEP_SECONDS.observed()[flow.name, "x"].cumulative[-1] == 1 + (
         before.cumulative[-1] if before else 0
     )
+
+
+def test_a_transfer_counts_once_when_it_is_opened_and_with_each_status_that_it_reaches() -> None:
+    facts = {AMOUNT: 7, ASSET: "0x" + "00" * 20}
+    opening = Occurrence("open", "alpha", 100, 0, 100, b"t", facts)
+    route = ("counted", "alpha", "?")
+    opened = Transfer(
+        "counted", "1", 1, origin="alpha", destination="?gone", opened_at=100, occurrences=(opening,)
+    )
+    complete = msgspec.structs.replace(
+        opened, status="complete", occurrences=(opening, step("fill", 130)), origin="alpha"
+    )
+    presenter = Presenter(currencies={"alpha": Asset("ETH", 18)})
+    counting = Counting([bridge_flow()], presenter)
+    engine = sa.create_engine("sqlite://")
+
+    def job(connection: sa.Connection, now: float) -> Outcome:
+        counting.saved([(Transfer("counted", "1"), opened), (opened, complete), (complete, complete)])
+        counting.saved([(Transfer("counted", "2"), msgspec.structs.replace(opened, id=2, status="excluded"))])
+        return Outcome({}, frozenset(), None)
+
+    with engine.connect() as connection:
+        (_, news), _ = counting.run(job, connection, 0.0)
+    counting.count(news)
+    assert OPENED[route] == 1
+    assert AMOUNTS[*route, "alpha", bytes(20)] == 7
+    assert TRANSFER_SECONDS.observed()[route].total == 30
+    assert (REACHED[*route, "open"], REACHED[*route, "complete"], REACHED[*route, "excluded"]) == (1, 1, 0)
 
 
 def test_a_histogram_counts_up_to_each_bound() -> None:

@@ -1,0 +1,1 @@
+"""Prometheus' HTTP API for queries, so that Grafana graphs from chainwatch."""

@@ -1,0 +1,231 @@
+"""The query API: Grafana's requests, limits, hostile clients, whose turn it is, and who may ask."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from chainwatch.api.prometheus import routes
+from chainwatch.api.prometheus.client_turns import AT_ONCE, WAITING_MAX, ClientTurns, TooMany
+from chainwatch.operations import access
+from chainwatch.promql.series import Labels
+from chainwatch.tsdb.model import Metadata
+from tests.unit.api.conftest import Served, Serving
+
+NOW = int(time.time()) // 60 * 60
+
+
+def fill(served: Served, instances: int = 3) -> None:
+    """Ten minutes of a counter, every ten seconds."""
+    times = [(NOW - 600 + 10 * index) * 1000 for index in range(60)]
+    served.samples.append(
+        [
+            (
+                Labels({"__name__": "sent_total", "instance": f"i{number}", "job": "chainwatch"}),
+                times,
+                [float(index) for index in range(60)],
+            )
+            for number in range(instances)
+        ],
+        NOW * 1000,
+    )
+    served.samples.set_metadata("sent_total", Metadata("counter", "What was sent", ""))
+
+
+async def ask(served: Served, path: str, **given: Any) -> Any:
+    status, body = await served.get(f"/api/v1/{path}", params=given)
+    assert status == 200, body
+    assert body["status"] == "success"
+    return body["data"]
+
+
+async def test_grafanas_requests(serving: Serving) -> None:
+    """What the data source sends when it is saved, when a panel is edited and when a board is shown."""
+    async with serving() as served:
+        fill(served)
+        health = await ask(served, "query", query="1+1", time=str(NOW))
+        assert health == {"resultType": "scalar", "result": [NOW, "2"]}
+        assert (await ask(served, "status/buildinfo"))["version"].startswith("3.")
+        bounds = {"start": str(NOW - 600), "end": str(NOW)}
+        assert await ask(served, "label/__name__/values", **bounds) == ["sent_total"]
+        assert await ask(served, "labels", **{"match[]": "sent_total"}, **bounds) == [
+            "__name__",
+            "instance",
+            "job",
+        ]
+        chosen = {"match[]": 'sent_total{instance!="i0"}', **bounds}
+        assert await ask(served, "label/instance/values", **chosen) == ["i1", "i2"]
+        assert len(await ask(served, "series", **chosen)) == 2
+        assert await ask(served, "metadata") == {
+            "sent_total": [{"type": "counter", "unit": "", "help": "What was sent"}]
+        }
+        form = {"query": "sum(rate(sent_total[1m0s]))", "step": "15", **bounds}
+        status, body = await served.ask("POST", "/api/v1/query_range", data=form)
+        assert status == 200
+        (series,) = body["data"]["result"]
+        assert series["metric"] == {}
+        assert float(series["values"][-1][1]) == pytest.approx(0.3)
+        assert [at for at, _ in series["values"]] == [*range(NOW - 585, NOW + 1, 15)]
+        assert await ask(served, "query_exemplars", query="sent_total", **bounds) == []
+
+
+async def test_limit_truncates_with_a_warning(serving: Serving) -> None:
+    async with serving() as served:
+        fill(served)
+        bounds = {"start": str(NOW - 600), "end": str(NOW), "limit": "2"}
+        for path, given in (
+            ("query", {"query": "sent_total", "time": str(NOW), "limit": "2"}),
+            ("query_range", {"query": "sent_total", "step": "60", **bounds}),
+            ("series", {"match[]": "sent_total", **bounds}),
+            ("labels", bounds),
+            ("label/instance/values", bounds),
+        ):
+            _, body = await served.get(f"/api/v1/{path}", params=given)
+            data = body["data"]
+            assert len(data["result"] if isinstance(data, dict) else data) == 2, path
+            assert body["warnings"] == ["results truncated due to limit"]
+        _, body = await served.get("/api/v1/series", params={"match[]": "sent_total", "limit": "3"})
+        assert "warnings" not in body
+
+
+async def test_look_back_and_statistics(serving: Serving) -> None:
+    async with serving() as served:
+        fill(served)
+        late = str(NOW + 400)
+        assert (await ask(served, "query", query="sent_total", time=late))["result"] == []
+        longer = {"lookback_delta": "10m", "stats": "all"}
+        data = await ask(served, "query", query="sent_total", time=late, **longer)
+        assert len(data["result"]) == 3
+        assert data["stats"]["samples"]["totalQueryableSamples"] > 0
+        assert data["stats"]["timings"]["evalTotalTime"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "status", "kind"),
+    [
+        ("query", {"query": "(" * 20_000}, 400, "bad_data"),
+        ("query", {"query": "x" * 70_000}, 400, "bad_data"),
+        ("query", {"query": 'x{a=~"' + "(a{1,900}){1,900}" + '"}'}, 400, "bad_data"),
+        ("query", {"query": "x", "time": "1e300"}, 400, "bad_data"),
+        ("query", {"query": "x", "time": "9" * 400}, 400, "bad_data"),
+        ("query", {"query": "x", "lookback_delta": "x" * 100}, 400, "bad_data"),
+        ("query", {"query": "x", "limit": "-1"}, 400, "bad_data"),
+        ("query", {"query": "x", "limit": "9" * 5_000}, 400, "bad_data"),
+        ("query_range", {"query": "x", "start": "0", "end": "1e9", "step": "1"}, 400, "bad_data"),
+        ("query_range", {"query": "x", "start": "0", "end": "1", "step": "0.0001"}, 400, "bad_data"),
+        ("series", {}, 400, "bad_data"),
+        ("series", {"match[]": "rate(x[5m])"}, 400, "bad_data"),
+        ("query", {"query": "vector(0)[365d:1s]"}, 422, "execution"),
+        ("query", {"query": "sent_total[0s]"}, 400, "bad_data"),
+    ],
+)
+async def test_hostile_requests_are_refused(
+    serving: Serving, path: str, given: dict[str, str], status: int, kind: str
+) -> None:
+    async with serving() as served:
+        fill(served)
+        began = time.monotonic()
+        got, body = await served.ask("POST", f"/api/v1/{path}", data=given)
+        assert (got, body["status"], body["errorType"]) == (status, "error", kind), body
+        assert body["error"]
+        assert time.monotonic() - began < 2
+
+
+async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving: Serving) -> None:
+    async with serving() as served:
+        fill(served, 300)
+        slow = {"query": "sum(max_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "1s"}
+        bounds = {"start": str(NOW - 600), "end": str(NOW), "step": "1"}
+        began = time.monotonic()
+        asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data={**slow, **bounds}))
+        await asyncio.sleep(0.2)
+        assert (await served.get("/-/healthy"))[0] == 200
+        assert time.monotonic() - began < 0.9
+        status, body = await asked
+        assert (status, body["errorType"]) == (503, "timeout")
+        assert body["error"] == "query timed out in expression evaluation"
+        assert time.monotonic() - began < 3
+
+
+async def test_many_points_are_refused(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chainwatch.api.prometheus.operations.POINTS_MAX", 100)
+    async with serving() as served:
+        fill(served)
+        given = {"query": "sent_total", "start": str(NOW - 600), "end": str(NOW), "step": "10"}
+        status, body = await served.get("/api/v1/query_range", params=given)
+        assert (status, body["errorType"]) == (422, "execution")
+        assert "100 samples" in body["error"]
+
+
+async def test_a_viewer_may_query_by_post_and_nobody_without_a_token(serving: Serving) -> None:
+    async with serving() as served:
+        with served.running.database.transaction() as connection:
+            made = access.add_token(connection, None, time.time(), "board", "viewer", "me")  # type: ignore[arg-type]
+        status, body = await served.ask("POST", "/api/v1/query", data={"query": "1"})
+        assert (status, body["status"], body["errorType"]) == (401, "error", "bad_data")
+        bearer = {"Authorization": f"Bearer {made.token}"}
+        status, _ = await served.ask("POST", "/api/v1/query", data={"query": "1"}, headers=bearer)
+        assert status == 200
+        status, _ = await served.ask("POST", "/v1/silences", json={}, headers=bearer)
+        assert status == 403
+
+
+async def test_problems_have_the_shape_of_prometheus(serving: Serving) -> None:
+    async with serving() as served:
+        status, body = await served.ask("DELETE", "/api/v1/query")
+        assert (status, body["status"]) == (405, "error")
+        status, body = await served.ask("POST", "/api/v1/query", data={"query": "1" * 2_000_000})
+        assert (status, body["status"], body["errorType"]) == (413, "error", "bad_data")
+
+
+async def test_an_escaped_label(serving: Serving) -> None:
+    async with serving() as served:
+        served.samples.append(
+            [(Labels({"__name__": "x", "my.label_": "v"}), [NOW * 1000], [1.0])], NOW * 1000
+        )
+        assert await ask(served, "label/U__my_2e_label__/values") == ["v"]
+        assert await ask(served, "label/my.label_/values") == ["v"]
+
+
+async def test_each_client_gets_its_turn() -> None:
+    """One that asks much waits for itself; others do not wait for it."""
+    turns, order, running, most = ClientTurns(), [], [], []
+
+    def work(client: str) -> None:
+        running.append(client)
+        time.sleep(0.01)
+        most.append(len(running))
+        running.remove(client)
+        order.append(client)
+
+    async def ask(client: str) -> None:
+        await turns.wait(client)
+        await turns.run(client, lambda: work(client))
+
+    greedy = [asyncio.ensure_future(ask("greedy")) for _ in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*(ask("other") for _ in range(3)))
+    assert order.count("greedy") <= 5
+    await asyncio.gather(*greedy)
+    assert max(most) <= AT_ONCE
+    turns.close()
+
+
+async def test_who_gives_up_leaves_the_queue() -> None:
+    turns = ClientTurns()
+    await turns.wait("a")
+    waiting = [asyncio.ensure_future(turns.wait("a")) for _ in range(WAITING_MAX)]
+    await asyncio.sleep(0)
+    with pytest.raises(TooMany):
+        await turns.wait("a")
+    for one in waiting[:-1]:
+        one.cancel()
+    await asyncio.sleep(0)
+    assert await turns.run("a", lambda: 1) == 1
+    await asyncio.wait_for(waiting[-1], 1)
+    turns.close()
+
+
+def test_the_version_is_one_that_grafana_takes_for_recent() -> None:
+    assert tuple(map(int, routes.VERSION.split("."))) >= (2, 24, 0)
