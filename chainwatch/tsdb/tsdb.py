@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from chainwatch.promql.series import NAME, Labels, is_stale
-from chainwatch.support.counters import SAMPLES_APPENDED, SAMPLES_REFUSED
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
 from chainwatch.tsdb.model import Appended, Batch, Metadata, Reason, TsdbLimits
@@ -55,9 +54,6 @@ class Tsdb:
                 series = find(labels) or self._admit(labels, len(times), result)
                 if series is not None and self._extend(series, times, values, now, ahead, result, journal):
                     result.changed.append(series.labels)
-            for reason, count in result.refused.items():
-                SAMPLES_REFUSED[reason,] += count
-            SAMPLES_APPENDED[()] += result.accepted
         if result.changed:
             for listener in self._listeners:
                 listener(result.changed)
