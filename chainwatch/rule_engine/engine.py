@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.manager import RuleManager
+from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -15,15 +16,18 @@ class RuleEngine:
     """The samples, the rules that are evaluated over them, and how these stand. One for all monitors of a process."""
 
     def __init__(self) -> None:
-        self.tsdb = Tsdb()
+        self.tsdb = Tsdb(journal=True)
         self.loaded = asyncio.Event()
         """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
+        self.persistence = Persistence(self.tsdb, self.loaded)
         self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
-        self.loaded.set()
-        return {"rules": lambda: self._manager.run(running)}
+        return {
+            "samples": lambda: self.persistence.run(running.database),
+            "rules": lambda: self._manager.run(running),
+        }
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""

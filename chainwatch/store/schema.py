@@ -18,6 +18,7 @@ from chainwatch.store import (
     index_tables,
     invariant_tables,
     rule_tables,
+    sample_tables,
 )
 from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
@@ -49,6 +50,7 @@ __all__ = [
     "metadata",
     "prepare",
     "rule_tables",
+    "sample_tables",
     "set_property",
 ]
 
