@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Sequence
 
 from chainwatch.monitor.companions import Running, Tasks
+from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rule_engine.persistence import Persistence
+from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -20,14 +22,23 @@ class RuleEngine:
         self.loaded = asyncio.Event()
         """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
         self.persistence = Persistence(self.tsdb, self.loaded)
+        self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
+        self._pushed: PushGroups | None = None
         self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
         return {
             "samples": lambda: self.persistence.run(running.database),
+            "pushed groups": self.pushed_groups(running).repeat,
             "rules": lambda: self._manager.run(running),
         }
+
+    def pushed_groups(self, running: Running) -> PushGroups:
+        """Return the groups of pushed metrics, which all monitors of the process have."""
+        if self._pushed is None:
+            self._pushed = PushGroups(running.database, self.intake, running.alerting.clock)
+        return self._pushed
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
