@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.own_metrics import OwnMetrics
+from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rule_engine.scraping import Scrapes
@@ -26,6 +27,7 @@ class RuleEngine:
         self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
         self._scrapes = Scrapes(self.intake)
         self._pushed: PushGroups | None = None
+        self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
@@ -35,6 +37,7 @@ class RuleEngine:
             "pushed groups": self.pushed_groups(running).repeat,
             "own metrics": OwnMetrics(running, self.intake).sample,
             **self._scrapes.tasks(running.plan.settings.scrape, clock),
+            "rules": lambda: self._manager.run(running),
         }
 
     def pushed_groups(self, running: Running) -> PushGroups:
@@ -45,7 +48,13 @@ class RuleEngine:
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
-        return ()
+        return self._manager.groups
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that follows from past evaluations is stored."""
+        return self._manager.is_idle
 
     def changed(self) -> None:
         """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""
+        self._manager.changed()
