@@ -49,3 +49,27 @@ def test_test_says_what_failed(tmp_path: Path) -> None:
     assert first == f"{_DATA / 'alerts.test.yml'}: 1 test passed"
     assert second == f"{failing}: test 1 (line 1): expr: '1 + 1', time: 0s,"
     assert (expected.strip(), got.strip()) == ("exp: {} 3.0", "got: {} 2.0")
+
+
+def test_folders_and_patterns(tmp_path: Path) -> None:
+    """In a folder, rule files are checked and unit tests run, each by its content; what is named is taken as it is."""
+    (tmp_path / "below").mkdir()
+    rules, tests = (_DATA / "alerts.yml").read_text(), (_DATA / "alerts.test.yml").read_text()
+    (tmp_path / "below" / "alerts.yml").write_text(rules)
+    (tmp_path / "below" / "alerts.test.yml").write_text(tests)
+    (tmp_path / "other.rules").write_text("groups: []")
+    (tmp_path / "notes.txt").write_text("no rules")
+    checked = _run("check", str(tmp_path))
+    assert checked.exit_code == 0, checked.output
+    assert checked.output.splitlines() == [
+        f"{tmp_path}/below/alerts.yml: 4 rules",
+        f"{tmp_path}/other.rules: 0 rules",
+    ]
+    tested = _run("test", str(tmp_path))
+    assert tested.exit_code == 0, tested.output
+    assert tested.output.splitlines() == [f"{tmp_path}/below/alerts.test.yml: 1 test passed"]
+    twice = _run("check", f"{tmp_path}/below/*.yml", f"{tmp_path}/below/alerts.yml")
+    assert twice.output.splitlines() == [f"{tmp_path}/below/alerts.yml: 4 rules"]
+    assert "expected" not in _run("check", f"{tmp_path}/*/al*.yml").output
+    assert _run("check", f"{tmp_path}/below/alerts.test.yml").exit_code == FAILED
+    assert _run("check", f"{tmp_path}/none*.yml").exit_code == FAILED
