@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from chainwatch.monitor.companions import Running, Tasks
+from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -17,15 +18,22 @@ class RuleEngine:
         self.tsdb = Tsdb()
         self.loaded = asyncio.Event()
         """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
+        self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
         self.loaded.set()
-        return {}
+        return {"rules": lambda: self._manager.run(running)}
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
-        return ()
+        return self._manager.groups
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that follows from past evaluations is stored."""
+        return self._manager.is_idle
 
     def changed(self) -> None:
         """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""
+        self._manager.changed()
