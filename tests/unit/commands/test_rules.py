@@ -8,7 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from chainwatch.cli import main
-from chainwatch.commands.common import FAILED
+from chainwatch.commands.common import BAD_USAGE, FAILED
+from chainwatch.rules.presets import PRESETS
 
 _DATA = Path(__file__).parents[2] / "data" / "rules"
 
@@ -73,3 +74,21 @@ def test_folders_and_patterns(tmp_path: Path) -> None:
     assert "expected" not in _run("check", f"{tmp_path}/*/al*.yml").output
     assert _run("check", f"{tmp_path}/below/alerts.test.yml").exit_code == FAILED
     assert _run("check", f"{tmp_path}/none*.yml").exit_code == FAILED
+
+
+def test_presets_are_listed_and_printed_as_rule_files(tmp_path: Path) -> None:
+    assert {one["name"] for one in json.loads(_run("presets", "--json").output)} == set(PRESETS)
+    assert _run("presets").output.startswith("preset\talerts\tabout\nbridges\t9\t")
+    file = tmp_path / "own.yml"
+    file.write_text(_run("presets", "service p95=2s").output)
+    assert "> 2\n" in file.read_text()
+    assert _run("check", str(file), "preset:service p95=2s").output.splitlines() == [
+        f"{file}: 5 rules",
+        "preset:service p95=2s: 5 rules",
+    ]
+
+
+def test_a_preset_that_does_not_exist_is_refused() -> None:
+    result = _run("presets", "bridgess")
+    assert result.exit_code == BAD_USAGE
+    assert "there is no preset 'bridgess'; there are bridges" in result.output

@@ -88,10 +88,10 @@ def test_series_without_samples_for_their_window_are_forgotten_and_found_no_more
     tsdb.append([(labels("a", x="long"), [NOW], [1.0]), (labels("a", x="short"), [NOW], [1.0])], NOW)
     every = matchers("a")
     assert len(tsdb.select(every)) == 2
-    assert tsdb.expire(NOW + HOUR) == 0
-    assert tsdb.expire(NOW + HOUR + 1) == 1
+    assert len(tsdb.expire(NOW + HOUR - 1)) == 0
+    assert len(tsdb.expire(NOW + HOUR)) == 1
     assert [series.labels for series in tsdb.select(every)] == [labels("a", x="long")]
-    assert tsdb.expire(NOW + 3 * HOUR + 1) == 1
+    assert len(tsdb.expire(NOW + 3 * HOUR)) == 1
     assert list(tsdb.select(every)) == []
     assert tsdb.series([every], 0, 2 * NOW) == []
 
