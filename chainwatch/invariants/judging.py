@@ -12,6 +12,7 @@ from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.invariant import EventMeasure, Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
+from chainwatch.invariants import flow_values
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
@@ -102,6 +103,8 @@ def judge(
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
+        if one.invariant.reads_flows:
+            _measure_flows(connection, one, stored[name], readings)
         checks = _evaluated(one, stored[name], readings)
         saved += [
             (name, after) for before, after in zip(stored[name], checks, strict=True) if after != before
@@ -121,6 +124,17 @@ def judge(
     invariants.save_checks(connection, saved)
     invariants.drop_checks(connection, dropped)
     invariants.drop_readings(connection, unread)
+
+
+def _measure_flows(
+    connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
+) -> None:
+    """Add the values of flows to what was read for the ``checks`` that are to be evaluated."""
+    for check in checks:
+        if _is_to_be_evaluated(judging, check):
+            reading = flow_values.measured(connection, judging.invariant, check, readings)
+            if reading is not None:
+                readings[reading.name, reading.network, reading.block] = reading
 
 
 def _is_answered(before: Check, after: Check) -> bool:
@@ -179,7 +193,7 @@ def _values(invariant: Invariant, check: Check, readings: Mapping[Place, Reading
             return f"{network}: {reading.error}"
         contents[network] = reading.content
     try:
-        return gather(invariant, contents)
+        return gather(invariant, contents, check.network)
     except KeyError as error:
         return f"there is no value {error.args[0]} yet"
 

@@ -98,6 +98,22 @@ def checks_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, list
     return found
 
 
+def newest_answered(connection: sa.Connection) -> dict[str, Check]:
+    """Return the newest check of each invariant that was answered."""
+    c = invariant_checks.c
+    newest = (
+        sa.select(c.name, sa.func.max(c.timestamp).label("timestamp"))
+        .where(c.holds.is_not(None))
+        .group_by(c.name)
+        .subquery()
+    )
+    query = sa.select(*_CHECK).join(
+        newest, sa.and_(c.name == newest.c.name, c.timestamp == newest.c.timestamp)
+    )
+    rows = connection.execute(query.where(c.holds.is_not(None)).order_by(c.network, c.block))
+    return {row[0]: _check(row) for row in rows}
+
+
 def unplaced_checks(connection: sa.Connection, name: str) -> list[Check]:
     """Return the checks of ``name`` of which not all blocks are known, in the order of their times."""
     c = invariant_checks.c

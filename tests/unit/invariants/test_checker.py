@@ -11,7 +11,7 @@ from chainwatch.config import read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.reads import BlockRead
-from chainwatch.model import Batch, Header, Seen
+from chainwatch.model import Batch, Event, Header, Seen
 from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
@@ -58,18 +58,25 @@ class Chains:
         self.now = 0.0
         self.alerts = Alerts()
         self.checker = InvariantChecker.of(plan, by_clock=by_clock)
-        checkers: list[Checker] = [FlowChecker([]), self.checker]
+        checkers: list[Checker] = [FlowChecker.of(plan), self.checker]
         self.pipeline = Pipeline(checkers, plan.settings.networks, plan.decode, self.alerts)
         target = self.checker.fingerprints(plan.settings)
         work = Recomputation(self.pipeline, plan.read_again, self.alerts, target)
         while work.step(connection, 0.0):
             pass
 
-    def mine(self, number: int, network: str = "alpha", fork: int = 0, back_to: int | None = None) -> None:
+    def mine(
+        self,
+        number: int,
+        network: str = "alpha",
+        fork: int = 0,
+        back_to: int | None = None,
+        events: tuple[Event, ...] = (),
+    ) -> None:
         """Read the block ``number``, whose time is 1,000 + 10 × it."""
         ancestor = None if back_to is None else header(back_to)
         last = header(number, fork)
-        batch = Batch(network, number, last, headers=(last,), ancestor=ancestor, first_timestamp=1_000)
+        batch = Batch(network, number, last, events, (), (last,), ancestor, first_timestamp=1_000)
         self.now = max(self.now, last.timestamp)
         self.pipeline.process(self.connection, [batch], self.now)
 
