@@ -83,6 +83,8 @@ def _vector(text: str, source: MemorySource) -> dict[str, float]:
         ('absent(none{a=~"x|y",a="x"})', {'{a="x"}': 1.0}),
         ('absent(none{a="x",a=~"x|y",b="c"})', {'{b="c"}': 1.0}),
         ('absent(none{a="x",a="y",a="z"})', {"{}": 1.0}),
+        ('abs(v{n="v1"}) >= v', {'{n="v1"}': 1.0}),
+        ('v <= on (n) group_right abs(v{n="v1"})', {'{n="v1"}': 1.0}),
         ("topk(-1e300, v)", {}),
         ("vector(010) + 0_17", {"{}": 23.0}),
         ("vector(019)", {"{}": 19.0}),
