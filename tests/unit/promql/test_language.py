@@ -219,7 +219,7 @@ def test_label_replace_is_cut_off_in_time() -> None:
     )
     query = parse(f'label_replace(m, "y", "$1", "x", "{"(.*)" * 49}")')
     started = time.monotonic()
-    with pytest.raises(LimitExceeded, match="longer than 0.2 seconds"):
+    with pytest.raises(LimitExceeded, match="the query takes longer"):
         evaluate(query, source, 0, limits=Limits(seconds=0.2))
     assert time.monotonic() - started < 5
 
