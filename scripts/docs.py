@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md, docs/presets.md and docs/ready-made-rules.md; with --check, say whether they are current."""
+"""Write the pages of docs that follow from the code; with --check, say whether they are current."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
 from chainwatch.config.rules import EvaluationSettings, RuleSettings  # noqa: E402
 from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
-from scripts import preset_pages, rule_preset_page  # noqa: E402
+from scripts import kind_pages, preset_pages, rule_preset_page  # noqa: E402
 
 INTRODUCTION = """\
 # Configuration
@@ -229,6 +229,7 @@ PAGES = {
     ROOT / "docs" / "configuration.md": page,
     ROOT / "docs" / "presets.md": preset_pages.page,
     ROOT / "docs" / "ready-made-rules.md": rule_preset_page.page,
+    ROOT / "docs" / "invariant-kinds.md": kind_pages.page,
 }
 
 

@@ -68,6 +68,7 @@ class _Compiler:
             settings.for_,
             settings.align,
             settings.runbook_url,
+            settings.message or "",
         )
 
     def _problem(self, path: KeyPath, message: str, hint: str = "") -> None:
