@@ -28,10 +28,6 @@ AMOUNTS: Counter[tuple[str, str, str, str, bytes]] = Counter()
 """Amounts in smallest units of opened transfers, by flow, origin, destination, and the asset: its network, its address."""
 ATTEMPTS: Count = Counter()
 """Attempts to notify by receiver and outcome: ``delivered``, ``failed`` (it is retried) or ``dead`` (it is not)."""
-SAMPLES_APPENDED: Count = Counter()
-"""Samples that were accepted."""
-SAMPLES_REFUSED: Count = Counter()
-"""Samples that were refused, by reason."""
 CRASHES: Count = Counter()
 """Crashes by supervised task."""
 SAMPLES: Count = Counter()

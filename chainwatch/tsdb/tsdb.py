@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from chainwatch.promql.series import NAME, Labels, is_stale
-from chainwatch.support.counters import SAMPLES_APPENDED, SAMPLES_REFUSED
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
 from chainwatch.tsdb.model import Appended, Batch, Metadata, Reason, TsdbLimits
@@ -17,6 +16,7 @@ from chainwatch.tsdb.turns import Turns
 
 Listener = Callable[[Sequence[Labels]], None]
 _METADATA_MAX = 20_000
+_FOREVER = 1 << 62
 
 
 class Tsdb:
@@ -33,7 +33,7 @@ class Tsdb:
         self._lock = threading.Lock()
         self._index: LabelIndex[StoredSeries] = LabelIndex()
         self._metadata: dict[str, Metadata] = {}
-        self._needs: dict[str | None, list[tuple[Matchers, int]]] = {}
+        self._needs: dict[str | None, list[tuple[Matchers, int]]] | None = None
         self._listeners: list[Listener] = []
         self._journal = no_entries() if journal else None
         self._admitted = 0
@@ -55,9 +55,6 @@ class Tsdb:
                 series = find(labels) or self._admit(labels, len(times), result)
                 if series is not None and self._extend(series, times, values, now, ahead, result, journal):
                     result.changed.append(series.labels)
-            for reason, count in result.refused.items():
-                SAMPLES_REFUSED[reason,] += count
-            SAMPLES_APPENDED[()] += result.accepted
         if result.changed:
             for listener in self._listeners:
                 listener(result.changed)
@@ -94,20 +91,28 @@ class Tsdb:
                 self.bytes -= series.bytes
         return gone
 
-    def restore(self, restored: Iterable[StoredSeries]) -> None:
-        """Add series that were stored, before what was appended since the start of the process."""
+    def restore(self, restored: Iterable[StoredSeries]) -> dict[StoredSeries, StoredSeries]:
+        """Add series that were stored, before what was appended since the start of the process.
+
+        Return for those that were there already what is kept in their place. Nothing of them is forgotten until ``keep``
+        has said what is needed.
+        """
+        merged = {}
         with self._turns.writing(), self._lock:
             for series in restored:
-                known = self._index.get(series.labels)
+                known = self._index.by_labels.get(series.labels)
                 if known is None:
-                    series.window = self._window_of(series.labels)
+                    series.window = _FOREVER if self._needs is None else self._window_of(series.labels)
                     self._index.add(series)
                     self.bytes += series.bytes
                 else:
                     self.bytes -= known.bytes
                     known.id = series.id
                     known.restore(series.chunks, series.samples)
+                    known.window = _FOREVER if self._needs is None else known.window
                     self.bytes += known.bytes
+                    merged[series] = known
+        return merged
 
     def take_entries(self) -> Entries:
         """Return what was appended since the last call, in the order in which it came."""
@@ -233,7 +238,7 @@ class Tsdb:
 
     def _window_of(self, labels: Labels) -> int:
         for metric in (labels.get(NAME), None):
-            for matchers, window in self._needs.get(metric, ()):
+            for matchers, window in (self._needs or {}).get(metric, ()):
                 if all(matcher.takes(labels.get(matcher.name)) for matcher in matchers):
                     return window
         return self.limits.window
