@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the pages of docs that follow from the code; with --check, say whether they are current."""
+"""Write the generated pages of docs/ (`PAGES`); with --check, say whether they are current."""
 
 from __future__ import annotations
 
