@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chainwatch.store import occurrences
+from chainwatch.store import elements, occurrences
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -315,9 +315,9 @@ def known_names(connection: sa.Connection) -> set[str]:
 
 
 def newest_revision(connection: sa.Connection) -> int:
-    """Return the number of the newest change of a definition; 0 where there was none."""
+    """Return a number that grows with each change of a definition or of a list of elements; 0 where there was none."""
     found = connection.execute(sa.select(sa.func.max(stored_invariants.c.revision))).scalar()
-    return found or 0
+    return (found or 0) + elements.revision(connection)
 
 
 # --- rows -------------------------------------------------------------------------------------------------
