@@ -141,11 +141,12 @@ def compile_extractors(
     parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _Add
 ) -> tuple[Extractor, ...]:
     """Return one extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
-    contracts = _Contracts(parts, abis)
+    flows = _compile_flows(parts, abis, add, warn)
+    contracts = _Contracts(parts, abis, flows)
     invariants = _compile_invariants(parts, contracts, add)
     also = [network for network in parts.pessimism.networks.values() if network in parts.networks]
     return (
-        FlowExtractor(_compile_flows(parts, abis, add, warn)),
+        FlowExtractor(flows),
         InvariantExtractor(invariants, contracts, also),
     )
 
@@ -209,11 +210,12 @@ def _compile_flows(parts: Settings, abis: Mapping[str, Abi], add: _Add, warn: _A
 
 
 class _Contracts:
-    """The configured contracts, as invariants ask for them. Every method raises ``LookupError``."""
+    """Configured contracts, flows and assets, as invariants ask for them. Every method raises ``LookupError``."""
 
-    def __init__(self, parts: Settings, abis: Mapping[str, Abi]) -> None:
+    def __init__(self, parts: Settings, abis: Mapping[str, Abi], flows: Sequence[Flow]) -> None:
         self._parts = parts
         self._abis = abis
+        self._flows = {flow.name: flow for flow in flows}
 
     def addresses(self, contract: str, network: str) -> Sequence[str]:
         if contract not in self._parts.contracts:
@@ -232,6 +234,26 @@ class _Contracts:
             return self._abi(contract).event(named)
         except AbiError as error:
             raise LookupError(str(error)) from error
+
+    def flow(self, name: str) -> Flow:
+        if name in self._flows:
+            return self._flows[name]
+        if name in self._parts.flows:
+            raise LookupError(f'flow "{name}" has mistakes of its own')
+        near = did_you_mean(name, list(self._parts.flows))
+        raise LookupError(f'no flow is called "{name}". {near}'.rstrip(". "))
+
+    def asset(self, name: str) -> tuple[Sequence[tuple[str, bytes]], int | None]:
+        if name not in self._parts.assets:
+            near = did_you_mean(name, list(self._parts.assets))
+            raise LookupError(f'no asset is called "{name}". {near}'.rstrip(". "))
+        asset = self._parts.assets[name]
+        places = [
+            (network, bytes.fromhex(address[2:]))
+            for network in self._parts.networks
+            for address in asset.addresses_on(network)
+        ]
+        return places, asset.decimals
 
     def _abi(self, contract: str) -> Abi:
         self.addresses(contract, "")

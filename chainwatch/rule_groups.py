@@ -11,6 +11,8 @@ from chainwatch.promql.parser import parse
 from chainwatch.rules.files import RuleFileError, read_rule_file
 from chainwatch.rules.model import AlertingRule, Group, RecordingRule, Rule
 from chainwatch.rules.placed import PlacedGroup
+from chainwatch.rules.presets import is_preset
+from chainwatch.rules.presets import rule_file as preset_file
 
 FILES_MAX = 1_000
 """Files that one pattern may name."""
@@ -69,6 +71,14 @@ def _milliseconds(seconds: float) -> int:
 def _of_files(settings: Settings, add: _Add) -> Iterator[PlacedGroup]:
     read: set[Path] = set()
     for place, pattern in enumerate(settings.rule_files):
+        if is_preset(pattern):
+            try:
+                groups = read_rule_file(preset_file(pattern))
+            except RuleFileError as error:
+                add(("rule_files", place), error.problems[0].reason)
+            else:
+                yield from (PlacedGroup("file", pattern.split()[0], group) for group in groups)
+            continue
         found = _matching(settings.folder, pattern)
         if len(found) > FILES_MAX:
             add(("rule_files", place), f"names more than {FILES_MAX:,} files")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/configuration.md and docs/presets.md; with --check, say whether they are current."""
+"""Write the generated pages of docs/ (`PAGES`); with --check, say whether they are current."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
 from chainwatch.config.rules import EvaluationSettings, RuleSettings  # noqa: E402
 from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
-from scripts import preset_pages  # noqa: E402
+from scripts import kind_pages, preset_pages, rule_preset_page  # noqa: E402
 
 INTRODUCTION = """\
 # Configuration
@@ -225,7 +225,12 @@ def _is_current(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") == text
 
 
-PAGES = {ROOT / "docs" / "configuration.md": page, ROOT / "docs" / "presets.md": preset_pages.page}
+PAGES = {
+    ROOT / "docs" / "configuration.md": page,
+    ROOT / "docs" / "presets.md": preset_pages.page,
+    ROOT / "docs" / "ready-made-rules.md": rule_preset_page.page,
+    ROOT / "docs" / "invariant-kinds.md": kind_pages.page,
+}
 
 
 if __name__ == "__main__":

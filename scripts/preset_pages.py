@@ -43,12 +43,22 @@ def _section(preset: Preset) -> str:
             f"`chainwatch init --preset {preset.name}`{_needs(preset)}",
             _paragraph(f"**Sees** {about.sees}"),
             _paragraph(f"**Does not see** {about.blind}"),
-            _paragraph(f"**Orphans:** {about.orphans}"),
+            *([_paragraph(f"**Orphans:** {about.orphans}")] if about.orphans else []),
             _paragraph(f"**From:** {about.source}"),
             _paragraph(f"**Networks:** {', '.join(preset.networks)}."),
-            f"```toml\n{preset.flows(networks).strip()}\n```\n",
+            *(
+                f"```toml\n{text.strip()}\n```"
+                for text in (preset.flows(networks), _invariants(preset))
+                if text
+            ),
+            "",
         ]
     )
+
+
+def _invariants(preset: Preset) -> str:
+    """Return the invariants on one network, or on the hub and one other."""
+    return preset.invariants((preset.hub, *_spokes(preset)[:1]) if preset.hub else preset.networks[:1])
 
 
 def _paragraph(text: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 
 import sqlalchemy as sa
 from aiohttp import web
@@ -15,16 +16,19 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from chainwatch.api.families import families
+from chainwatch.api.alertmanager.gettable import VERSION
 from chainwatch.api.reads import Reads
 from chainwatch.operations.context import Context
 from chainwatch.operations.measures import measure
+from chainwatch.rule_engine.families import families
 
 FRESH_FOR = 1.0
 """Seconds for which numbers are used again at least."""
 SHARE = 10
 """Numbers are used again for this many times as long as they took to be read."""
 OPENMETRICS = "application/openmetrics-text"
+BUILDS = {"chainwatch": version("chainwatch"), "alertmanager": VERSION}
+"""The versions of what runs, or is spoken here."""
 
 
 def routes(reads: Reads) -> list[web.RouteDef]:
@@ -69,7 +73,7 @@ class _Page(Collector):
 
     def _read(self, connection: sa.Connection, context: Context, now: float) -> bytes:
         """Read and format: off the event loop, as both take milliseconds."""
-        self._families = list(families(measure(connection, context, now)))
+        self._families = list(families(measure(connection, context, now), BUILDS))
         return self._format(self._registry)
 
     def collect(self) -> Iterable[Metric]:

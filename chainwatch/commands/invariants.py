@@ -44,6 +44,22 @@ def invariants_show(config: Path, name: str, as_json: bool) -> None:
     show.invariant(found, as_json)
 
 
+@invariants.command("kinds")
+@click.argument("name", required=False)
+@as_json
+def invariants_kinds(name: str | None, as_json: bool) -> None:
+    """List the kinds of invariants, or show the kind NAME with its parameters and an example."""
+    from chainwatch.commands.show import kinds as show
+    from chainwatch.operations.kinds import list_kinds, show_kind
+
+    if name is None:
+        show.kinds(list_kinds(), as_json)
+        return
+    with refusals(not_found=FAILED):
+        found = show_kind(name)
+    show.kind(found, as_json)
+
+
 @invariants.command("test")
 @click.argument("name")
 @click.option("--at", type=Block, help="The block to read. Default: each network's head.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import FAILED
+from chainwatch.commands.common import FAILED, refusals
 from chainwatch.commands.options import as_json
 
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -44,3 +44,18 @@ def test(files: tuple[Path, ...], as_json: bool) -> None:
     show.tested(tested, as_json)
     if any(one.failures for one in tested):
         sys.exit(FAILED)
+
+
+@rules.command("presets")
+@click.argument("preset", required=False)
+@as_json
+def presets(preset: str | None, as_json: bool) -> None:
+    """List the ready-made rules, or print the rule file of PRESET, such as "bridges runway=2h"."""
+    from chainwatch.commands.show import rules as show
+    from chainwatch.operations import rule_files
+
+    if preset is None:
+        show.presets(rule_files.ready_made(), as_json)
+        return
+    with refusals():
+        click.echo(rule_files.preset_text(preset), nl=False)

@@ -28,6 +28,7 @@ from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.inner_tables import inner_model
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
+from chainwatch.config.kinds.expanding import INVARIANTS, Expanded, as_written, expand_all, with_kinds
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import (
     EscalationSettings,
@@ -39,71 +40,49 @@ from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, set
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
-from chainwatch.config.toml_lines import KeyPath
+from chainwatch.config.toml_lines import KeyPath, holds
 from chainwatch.config.types import Text, WebLink
 from chainwatch.support.spelling import did_you_mean, nearest
 
-_SECTIONS: Mapping[str, TypeAdapter[Any]] = {
-    "networks": TypeAdapter(NetworkSettings),
-    "contracts": TypeAdapter(ContractSettings),
-    "flows": TypeAdapter(FlowSettings),
-    "invariants": TypeAdapter(InvariantSettings),
-    "assets": TypeAdapter(AssetSettings),
-    "receivers": TypeAdapter(AnyReceiver),
-    "templates": TypeAdapter(TemplateSettings),
-    "intervals": TypeAdapter(IntervalSettings),
-    "people": TypeAdapter(PersonSettings),
-    "oncall": TypeAdapter(OnCallSettings),
-    "escalations": TypeAdapter(EscalationSettings),
-}
-_LISTS: Mapping[str, TypeAdapter[Any]] = {
-    "routes": TypeAdapter(RouteSettings),
-    "inhibit": TypeAdapter(InhibitSettings),
-    "lifecycle": TypeAdapter(LifecycleSettings),
-    "cooldowns": TypeAdapter(CooldownSettings),
-    "acknowledge": TypeAdapter(AcknowledgeSettings),
-    "rules": TypeAdapter(RuleSettings),
-}
-_TABLES: Mapping[str, TypeAdapter[Any]] = {
-    "store": TypeAdapter(StoreSettings),
-    "log": TypeAdapter(LogSettings),
-    "monitor": TypeAdapter(MonitorSettings),
-    "api": TypeAdapter(ApiSettings),
-    "pessimism": TypeAdapter(PessimismSettings),
-    "alerts": TypeAdapter(AlertSettings),
-    "severities": TypeAdapter(SeverityTable),
-    "evaluation": TypeAdapter(EvaluationSettings),
-}
-_RISE = TypeAdapter(RiseSettings)
-_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
-_FILES: TypeAdapter[list[str]] = TypeAdapter(list[Text])
-_TOP_LEVEL = {"escalate_after", "external_url", "rule_files", *_TABLES, *_LISTS, *_SECTIONS}
-
-_MODELS: Mapping[str, type[BaseModel]] = {
-    "store": StoreSettings,
-    "log": LogSettings,
-    "monitor": MonitorSettings,
-    "api": ApiSettings,
-    "pessimism": PessimismSettings,
+_BY_NAME: Mapping[str, Any] = {
     "networks": NetworkSettings,
     "contracts": ContractSettings,
     "flows": FlowSettings,
     "invariants": InvariantSettings,
     "assets": AssetSettings,
+    "receivers": AnyReceiver,
     "templates": TemplateSettings,
-    "routes": RouteSettings,
     "intervals": IntervalSettings,
     "people": PersonSettings,
     "oncall": OnCallSettings,
     "escalations": EscalationSettings,
-    "escalate_after": RiseSettings,
+}
+_LISTED: Mapping[str, Any] = {
+    "routes": RouteSettings,
     "inhibit": InhibitSettings,
     "lifecycle": LifecycleSettings,
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
     "rules": RuleSettings,
+}
+_SINGLE: Mapping[str, Any] = {
+    "store": StoreSettings,
+    "log": LogSettings,
+    "monitor": MonitorSettings,
+    "api": ApiSettings,
+    "pessimism": PessimismSettings,
+    "alerts": AlertSettings,
+    "severities": SeverityTable,
     "evaluation": EvaluationSettings,
 }
+_MODELS: Mapping[str, type[BaseModel]] = {**_BY_NAME, **_LISTED, **_SINGLE, "escalate_after": RiseSettings}
+_SECTIONS, _LISTS, _TABLES = (
+    {name: TypeAdapter(model) for name, model in models.items()} for models in (_BY_NAME, _LISTED, _SINGLE)
+)
+_RISE = TypeAdapter(RiseSettings)
+_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
+_FILES: TypeAdapter[list[str]] = TypeAdapter(list[Text])
+_TOP_LEVEL = {"escalate_after", "external_url", "rule_files", *_TABLES, *_LISTS, *_SECTIONS}
 ALSO_SHOWN = 3
 """The most further places that are named where a variable is not set."""
 
@@ -138,10 +117,12 @@ class Draft:
         self._environ = environ
         self._variables: dict[KeyPath, str] = {}
         self._unset: set[KeyPath] = set()
+        self._kinds: dict[str, Expanded] = {}
         self._unset_variables: dict[str, list[KeyPath]] = {}
         self._data: dict[str, Any] = dict(data)
         self._data = self._expanded((), self._data)
         self._add_unset_variables()
+        self._expand_kinds()
         self.parts = self._valid_parts()
 
     def settings(self) -> Settings:
@@ -152,6 +133,7 @@ class Draft:
 
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Add a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
+        path, message = as_written(self._kinds, path, message)
         problem = Problem(path, self.line_of(path), message, hint)
         if path not in self._unset and problem not in self._noted:
             self._noted.add(problem)
@@ -171,7 +153,7 @@ class Draft:
         """Return the value at ``path``, with variables replaced; None where there is none."""
         value: Any = self._data
         for part in path:
-            if not _holds(value, part):
+            if not holds(value, part):
                 return None
             value = value[part]
         return value
@@ -198,6 +180,7 @@ class Draft:
     def quote(self, path: KeyPath) -> str:
         """Return the value at ``path`` as a message may show it: never a secret, nor what a variable held."""
         value = self.value(path)
+        path, _ = as_written(self._kinds, path, "")
         if path in self._variables:
             return f"the {'' if value else 'empty '}value of {self._variables[path]}"
         if isinstance(value, bool | int | float):
@@ -261,6 +244,17 @@ class Draft:
             used = f" (used by {also}{more} too)" if others else ""
             problem = Problem(first, self.line_of(first), f"the environment variable {name} is not set{used}")
             self.problems.append(problem)
+
+    def _expand_kinds(self) -> None:
+        """Replace each invariant with a kind by what the kind makes of it; one with mistakes is noted and left out."""
+        keys = {field.alias or key for key, field in InvariantSettings.model_fields.items()}
+        kinds = expand_all(self._data, keys)
+        for name, expanded in kinds.items():
+            for path, message, hint, is_expectation in expanded.mistakes:
+                place = (INVARIANTS, name, *path)
+                found = f", found {self.quote(place)}" if is_expectation else ""
+                self.add(place, message + found, hint)
+        self._data, self._kinds = with_kinds(self._data, kinds), kinds
 
     # --- validation -----------------------------------------------------------------------------------
 
@@ -329,11 +323,11 @@ class Draft:
         value = self.value(path)
         *inner, last = detail["loc"] or (None,)
         for part in inner:
-            if _holds(value, part):
+            if holds(value, part):
                 path, value = (*path, part), value[part]
         if detail["type"].startswith("union_tag"):
             return (*path, "provider")
-        if last is not None and (detail["type"] == "missing" or _holds(value, last)):
+        if last is not None and (detail["type"] == "missing" or holds(value, last)):
             return (*path, last)
         return path
 
@@ -385,10 +379,3 @@ class Draft:
         choices = re.findall(r"'([^']+)'", str(context.get("expected") or context.get("expected_tags") or ""))
         near = nearest(value, choices)
         return f'did you mean "{near}"?' if near else ""
-
-
-def _holds(value: Any, part: object) -> bool:
-    """Return whether ``value`` is a table with the key, or a list with the index, ``part``."""
-    if isinstance(value, dict):
-        return part in value
-    return isinstance(value, list) and isinstance(part, int) and part < len(value)

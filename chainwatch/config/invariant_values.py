@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
-from chainwatch.config.types import Address, Expected, Names, PositiveDuration, Table, Text
+from chainwatch.config.assets import Decimals
+from chainwatch.config.types import Address, Expected, Names, PositiveDuration, Table, Text, Texts
 
 KINDS = (
     "call",
@@ -19,8 +20,11 @@ KINDS = (
     "proof",
     "block",
     "event",
+    "flow",
 )
 """What a value can be."""
+MEASURES = ("amount", "count", "age", "latency")
+"""What a value can be of a flow's transfers."""
 PREVIOUS = "previous"
 """The prefix under which a condition reads the values of the check before."""
 ARGUMENT_NESTING = 16
@@ -72,10 +76,13 @@ ProofField = Literal["storage_hash", "code_hash", "nonce", "balance"]
 
 
 class ValueSettings(Table):
-    """One value of an invariant: one of `call`, `balance`, `storage`, `code_hash`, `has_code`, `nonce`, `proof`, `block` and
-    `event` says what it is."""
+    """One value of an invariant: one of `call`, `balance`, `storage`, `code_hash`, `has_code`, `nonce`, `proof`, `block`,
+    `event` and `flow` says what it is."""
 
-    network: Names = Field(description="Network it is read on; several with `sum`.")
+    network: Texts = Field(
+        default=[],
+        description="Network it is read on; several with `sum`. Required but with `flow`, which has networks of its own.",
+    )
     contract: Text | None = Field(
         default=None, description="Contract it is read of, which has one address on each of these networks."
     )
@@ -135,7 +142,47 @@ class ValueSettings(Table):
     )
     of: Text | None = Field(default=None, description="The argument, an integer, of `sum` and `last`.")
     within: PositiveDuration | None = Field(
-        default=None, description="How long before the block events count. Required with `event`."
+        default=None,
+        description="How long before the block events, or transfers that ended, count. Required with `event` and `latency`.",
+    )
+    flow: Text | None = Field(
+        default=None,
+        description="Flow whose transfers count, as of the moment of the check; with one of `amount`, `count`, `age` and "
+        "`latency`.",
+    )
+    amount: Literal["in_flight"] | None = Field(
+        default=None, description='With `flow`: `"in_flight"`, the sum of the amounts that are under way.'
+    )
+    count: Literal["in_flight"] | None = Field(
+        default=None, description='With `flow`: `"in_flight"`, how many transfers are under way.'
+    )
+    age: Literal["oldest"] | None = Field(
+        default=None,
+        description='With `flow`: `"oldest"`, for how many seconds the oldest transfer has been under way; 0 for none.',
+    )
+    latency: Annotated[int, Field(ge=1, le=100, strict=True)] | None = Field(
+        default=None,
+        description="With `flow`: this percentile, 1 to 100, of the seconds that transfers took which ended in the time "
+        "`within`; 0 for none.",
+    )
+    asset: Names | None = Field(
+        default=None,
+        description="With `flow`: names of `[assets]`; other transfers do not count. Default: any asset.",
+    )
+    decimals: Decimals | None = Field(
+        default=None,
+        description="With `amount`: all amounts are converted to so many decimals. Default: in the smallest unit of each.",
+    )
+    origin: Names | None = Field(
+        default=None,
+        description="With `flow`: networks from which transfers count. Default: all of the flow.",
+    )
+    destination: Names | None = Field(
+        default=None, description="With `flow`: networks to which transfers count. Default: all of the flow."
+    )
+    until: Text | None = Field(
+        default=None,
+        description="With `flow`: the step with which a transfer is no longer under way. Default: all of its steps.",
     )
     sum: StrictBool = Field(default=False, description="`true`: the sum over several networks.")
 
@@ -149,6 +196,11 @@ class ValueSettings(Table):
             kind for kind in KINDS if getattr(self, kind) is not None and getattr(self, kind) is not False
         ]
 
+    @property
+    def measures(self) -> list[str]:
+        """Which of `MEASURES` it names."""
+        return [name for name in MEASURES if getattr(self, name) is not None]
+
     @model_validator(mode="after")
     def _is_one_value(self) -> Self:
         kinds = self._kinds()
@@ -157,16 +209,21 @@ class ValueSettings(Table):
         (kind,) = kinds
         self._check_account(kind)
         self._check_keys(kind)
-        if self.sum != (len(self.network) > 1):
-            raise Expected("`sum = true` with several networks, and only there")
+        self._check_flow(kind)
         if len(set(self.network)) < len(self.network):
             raise Expected("each network once")
+        if kind == "flow":
+            return self
+        if not self.network:
+            raise Expected("`network`: where it is read")
+        if self.sum != (len(self.network) > 1):
+            raise Expected("`sum = true` with several networks, and only there")
         return self
 
     def _check_account(self, kind: str) -> None:
-        if kind == "block":
+        if kind in ("block", "flow"):
             if self.contract or self.address:
-                raise Expected("neither `contract` nor `address` with `block`")
+                raise Expected(f"neither `contract` nor `address` with `{kind}`")
         elif kind == "event":
             if self.contract is None or self.address is not None:
                 raise Expected("`contract`, not `address`, with `event`")
@@ -179,9 +236,29 @@ class ValueSettings(Table):
                 raise Expected("`within` with `event`: how long before the block events count")
             if (self.of is None) != (self.take == "count"):
                 raise Expected("`of` with `take` = sum or last, and only there")
-        elif self.of or self.within or self.take != "count":
-            raise Expected("`take`, `of` and `within` only with `event`")
+        elif self.of or self.take != "count":
+            raise Expected("`take` and `of` only with `event`")
+        if self.within and kind != "event" and self.latency is None:
+            raise Expected("`within` only with `event` and `latency`")
         if kind != "call" and (self.args or self.output):
             raise Expected("`args` and `output` only with `call`")
         if kind != "storage" and self.type:
             raise Expected("`type` only with `storage`")
+
+    def _check_flow(self, kind: str) -> None:
+        if kind != "flow":
+            only = [*self.measures, *(name for name in _OF_FLOWS if getattr(self, name) is not None)]
+            if only:
+                raise Expected(f"`{only[0]}` only with `flow`")
+            return
+        if len(self.measures) != 1:
+            raise Expected(f"exactly one of {', '.join(MEASURES)} with `flow`")
+        if self.network or self.sum:
+            raise Expected("neither `network` nor `sum` with `flow`: `origin` and `destination` limit it")
+        if self.decimals is not None and (self.amount is None or self.asset is None):
+            raise Expected("`amount` and `asset` with `decimals`")
+        if (self.latency is None) != (self.within is None):
+            raise Expected("`within` with `latency`")
+
+
+_OF_FLOWS = ("asset", "decimals", "origin", "destination", "until")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from chainwatch.config.invariant_values import ValueName, ValueSettings
-from chainwatch.config.types import Duration, PositiveDuration, Severity, Table, Text, WebLink
+from chainwatch.config.types import Duration, Expected, PositiveDuration, Severity, Table, Text, WebLink
 from chainwatch.grammar.durations import parse_duration
+
+MESSAGE_MAX = 1_000
+"""Characters of what a person should read in alerts."""
+
+
+def _message(text: str) -> str:
+    if not 0 < len(text) <= MESSAGE_MAX:
+        raise Expected(f"text of 1 to {MESSAGE_MAX} characters")
+    return text
 
 
 class TriggerSettings(Table):
@@ -38,6 +47,11 @@ class InvariantSettings(Table):
     """A condition on values of the chains that must hold at every block; where it does not, `InvariantViolated` fires."""
 
     name: str = Field(description="The table's key.")
+    kind: Text | None = Field(
+        default=None,
+        description="One of the [kinds](invariant-kinds.md), which has a condition and values; its parameters are further "
+        "keys of the table.",
+    )
     severity: Severity = Field(default="P1", description="Severity of `InvariantViolated`.")
     every: Every = Field(
         default="block",
@@ -62,6 +76,10 @@ class InvariantSettings(Table):
         description="How far the timestamps of blocks may lie apart whose values are compared; at least the longest "
         "`block_time` of its networks. On a network without `block_time`, which has blocks on demand, the newest one counts "
         "until the next.",
+    )
+    message: Annotated[str, AfterValidator(_message)] | None = Field(
+        default=None,
+        description="What a person should read in its alerts: what it means, and what to do.",
     )
     runbook_url: WebLink | None = Field(default=None, description="Link added to its alerts.")
 

@@ -112,7 +112,8 @@ class Settings(Table):
     rules: list[RuleSettings] = Field(default=[])
     rule_files: list[Text] = Field(
         default=[],
-        description="Rule files in Prometheus' format, relative to the config file's folder, such as `[\"rules/*.yml\"]`.",
+        description="Rule files in Prometheus' format, relative to the config file's folder, such as `[\"rules/*.yml\"]`, "
+        'and [ready-made rules](ready-made-rules.md), such as `"preset:bridges runway=2h"`.',
     )
     evaluation: EvaluationSettings = EvaluationSettings()
     log: LogSettings = LogSettings()

@@ -148,3 +148,10 @@ class _Scanner:
         """Skip spaces, line ends and comments; False at the end of the text."""
         self._pass(_BLANK)
         return self.at < len(self.text)
+
+
+def holds(value: object, part: object) -> bool:
+    """Return whether ``value`` is a table with the key, or a list with the index, ``part``."""
+    if isinstance(value, dict):
+        return part in value
+    return isinstance(value, list) and isinstance(part, int) and part < len(value)

@@ -152,7 +152,7 @@ def _check_reach(preset: str, names: Sequence[str]) -> None:
         raise InitError(
             f"--network: {preset} needs {hub} too, as every transfer starts or ends there; add it"
         )
-    if len(names) < 2:
+    if len(names) < PRESETS[preset].fewest_networks:
         raise InitError(f"--network: {preset} needs at least two networks; add another")
     most = PRESETS[preset].most_networks
     if most and len(names) > most:

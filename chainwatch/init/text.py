@@ -11,6 +11,12 @@ from chainwatch.init.answers import NUMBER, VARIABLE, Answers, ChosenNetwork, Ow
 from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset, address_table
 from chainwatch.init.proposal import ProposedFlow
 
+INVARIANTS = """\
+# What must hold, checked once a minute; docs/invariant-kinds.md has every kind and its parameters. Where no expected value
+# is given (`owner`, `expected`, …), a change is an alert until the next check: give what is right, and it lasts.
+"""
+"""What stands above the invariants of a preset."""
+
 
 def write_config(answers: Answers) -> str:
     """Return the text of the configuration file; it loads once the variables it names are set."""
@@ -84,13 +90,16 @@ def _preset_text(preset: Preset, answers: Answers) -> str:
     names = [network.name for network in answers.networks]
     addresses = {name: [address for network, address in answers.address if network == name] for name in names}
     own = preset.own_contract and address_table(preset.own_contract, preset.abis[0], addresses, names)
+    flows, invariants = preset.flows(names), preset.invariants(names)
+    contents = [*(["the flow of a transfer"] if flows else []), *(["what must hold"] if invariants else [])]
     return (
-        f"# --- {preset.title}: its contracts, and the flow of a transfer ---\n\n"
+        f"# --- {preset.title}: its contracts, {' and '.join(contents)} ---\n\n"
         + own
         + preset.contracts(names)
         + "\n"
         + "".join(map(_comment, preset.explanation()))
-        + preset.flows(names)
+        + flows
+        + (f"\n{INVARIANTS}{invariants}" if invariants else "")
     )
 
 

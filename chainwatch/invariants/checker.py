@@ -149,7 +149,9 @@ class InvariantChecker:
                 for contract in sorted(_contracts(one))
                 if contract in settings.contracts
             }
-            whole = fingerprint([VERSION, one.model_dump(), contracts])
+            flows = [settings.flows[flow] for flow in sorted(_flows(one)) if flow in settings.flows]
+            assets = settings.assets if flows else {}
+            whole = fingerprint([VERSION, one.model_dump(), contracts, flows, assets])
             found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(one), contracts]), whole)
         return found
 
@@ -170,6 +172,10 @@ def _contracts(settings: InvariantSettings) -> set[str]:
     if isinstance(settings.every, TriggerSettings):
         named.add(settings.every.contract)
     return {name for name in named if name is not None}
+
+
+def _flows(settings: InvariantSettings) -> set[str]:
+    return {value.flow for value in settings.values.values() if value.flow is not None}
 
 
 def _event_kinds(settings: InvariantSettings) -> list[list[str | None]]:

@@ -15,6 +15,7 @@ from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import EventSession, Session, SessionError, compile_session
 from chainwatch.config import Settings, read_dict
+from chainwatch.config.invariants import InvariantSettings
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
 
@@ -80,12 +81,17 @@ def compile_definition(
         if unknown := set(networks) - settings.networks.keys():
             raise SessionError(f"no network is called {', '.join(sorted(unknown))}")
         return made
-    table = msgspec.json.decode(stored.settings, type=dict)
-    draft = read_dict({"invariants": {stored.name: table}}, watches=False)
-    if draft.problems:
-        raise InvariantError([FlowProblem(p.path[2:], p.message, p.hint) for p in draft.problems])
-    made = compile_invariant(draft.parts.invariants[stored.name], settings.networks, extractor.contracts)
+    made = compile_invariant(settings_of(stored), settings.networks, extractor.contracts)
     if isinstance(made.every, tuple) or any(value.events is not None for value in made.values):
         hint = "write the invariant into the configuration file"
         raise InvariantError([FlowProblem((), "no events are watched for it while this runs", hint)])
     return made
+
+
+def settings_of(stored: Definition) -> InvariantSettings:
+    """Return the settings of an invariant as ``stored``, what its kind makes of them. Raises ``InvariantError``."""
+    table = msgspec.json.decode(stored.settings, type=dict)
+    draft = read_dict({"invariants": {stored.name: table}}, watches=False)
+    if draft.problems:
+        raise InvariantError([FlowProblem(p.path[2:], p.message, p.hint) for p in draft.problems])
+    return draft.parts.invariants[stored.name]

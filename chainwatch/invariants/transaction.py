@@ -142,7 +142,9 @@ class InvariantTransaction:
     def _unplace(self, name: str, network: str, block: int) -> None:
         """Have checks at blocks of other networks find their block of ``network`` again where it is gone."""
         for check in list(self._checks.of(name)):
-            if check.positions is not None and check.positions.get(network, 0) > block:
+            if check.network == network or check.positions is None:
+                continue
+            if check.positions.get(network, 0) >= block:  # what follows the ancestor now may be as early
                 again = check._replace(positions=None, holds=None, error=None)
                 self._checks.save(self._connection, [(name, again)])
 
@@ -217,7 +219,9 @@ class InvariantTransaction:
         for name, invariant in self._running.invariants.items():
             if network not in invariant.networks:
                 continue
-            if isinstance(invariant.every, tuple):
+            if self._has_failed(name):
+                some = triggers
+            elif isinstance(invariant.every, tuple):
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
             else:
@@ -226,6 +230,11 @@ class InvariantTransaction:
                 due[name] = some
         if due:
             self._add_checks(network, due)
+
+    def _has_failed(self, name: str) -> bool:
+        """Return whether the newest check has no answer and never will: it is repeated at the next block."""
+        checks = self._checks.of(name)
+        return bool(checks) and checks[-1].holds is None and checks[-1].error is not None
 
     def _new_blocks(self, network: str) -> list[Trigger]:
         """Return the new blocks up to the checkpoint, as far as their headers are known without a gap."""

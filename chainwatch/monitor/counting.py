@@ -16,22 +16,36 @@ from chainwatch.pipeline.pipeline import Item, Outcome
 from chainwatch.presentation.presenter import Presenter, asset_id
 from chainwatch.store.assets import AssetId
 from chainwatch.store.transfer_totals import place
-from chainwatch.support.counters import AMOUNTS, BLOCKS_READ, LOGS_READ, OPENED, REACHED, STEP_SECONDS
+from chainwatch.support.counters import (
+    AMOUNTS,
+    BLOCKS_READ,
+    LOGS_READ,
+    OPENED,
+    REACHED,
+    STEP_SECONDS,
+    TRANSFER_SECONDS,
+)
 
 StepTime: TypeAlias = tuple[str, str, int]
 """A flow, a step, and the seconds of chain time from the opening to it."""
 Route: TypeAlias = tuple[str, str, str]
 """A flow, and the networks from and to which a transfer goes; empty where they are not known yet."""
 
+COMPLETE = "complete"
+
 
 @dataclass(slots=True)
 class News:
-    """What one transaction stored: steps, transfers that were opened with the amounts of named assets, and new statuses."""
+    """What one transaction stored: steps, transfers that were opened with the amounts of named assets, and new statuses.
+
+    ``completed`` has the seconds of chain time from the opening to the last step.
+    """
 
     steps: list[StepTime] = field(default_factory=list)
     opened: list[Route] = field(default_factory=list)
     amounts: list[tuple[Route, AssetId, int]] = field(default_factory=list)
     reached: list[tuple[str, str, str, str]] = field(default_factory=list)
+    completed: list[tuple[Route, int]] = field(default_factory=list)
 
 
 class Counting:
@@ -57,6 +71,9 @@ class Counting:
         for before, after in changed:
             if (after.status != before.status or not before.id) and after.status != EXCLUDED:
                 new.reached.append((*_route(after), after.status))
+                if after.status == COMPLETE and after.opened_at is not None:
+                    last = max(one.timestamp for one in after.occurrences)
+                    new.completed.append((_route(after), max(0, last - after.opened_at)))
             if len(after.occurrences) > len(before.occurrences):
                 new.steps += step_times(before, after, self._openings.get(after.flow))
                 if before.opened_at is None and after.opened_at is not None and after.status != EXCLUDED:
@@ -91,6 +108,8 @@ class Counting:
             STEP_SECONDS.observe((flow, step), seconds)
         OPENED.update(committed.opened)
         REACHED.update(committed.reached)
+        for route, seconds in committed.completed:
+            TRANSFER_SECONDS.observe(route, seconds)
         for route, asset, amount in committed.amounts:
             AMOUNTS[*route, *asset] += amount
 

@@ -16,12 +16,12 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.transport import open_session
 from chainwatch.checker.expression import EvaluationError
+from chainwatch.checker.invariants.compiler import InvariantError
 from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
 from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, EventSession, Session
 from chainwatch.config import ConfigError, Settings
-from chainwatch.config.invariants import InvariantSettings
-from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition
+from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition, settings_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
 from chainwatch.operations.checks import no_such
@@ -182,9 +182,10 @@ def _of_file(connection: sa.Connection, settings: Settings, name: str) -> Invari
 def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
     state = "waiting" if stored.is_running else "stopped"
     if stored.kind != SESSION:
-        table = InvariantSettings.model_validate(
-            {**msgspec.json.decode(stored.settings), "name": stored.name}
-        )
+        try:
+            table = settings_of(stored)
+        except InvariantError as error:  # made by another version
+            return _view(connection, stored.name, API, "", f"not valid: {error}", (), state)
         return _view(connection, stored.name, API, table.severity, table.assert_, table.networks, state)
     session = msgspec.json.decode(stored.settings, type=Session)
     params = ", ".join(f"{key} = {value}" for key, value in session.params.items())
@@ -243,8 +244,10 @@ async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTes
         raise NotFound(no_such("invariant", name, known))
     if at is not None and len(invariant.networks) > 1:
         raise Invalid(f"--at takes a block of one network; {name} reads {', '.join(invariant.networks)}")
-    if any(value.events is not None for value in invariant.values):
-        raise Invalid(f"{name} counts stored events: `chainwatch invariants show {name}` has its last checks")
+    if any(value.events is not None or value.flow is not None for value in invariant.values):
+        raise Invalid(
+            f"{name} counts what is stored: `chainwatch invariants show {name}` has its last checks"
+        )
     blocks: dict[str, int] = {}
     contents: dict[str, Mapping[str, Any]] = {}
     try:
@@ -254,7 +257,7 @@ async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTes
                     header = await (pool.ask(Endpoint.head, PATIENCE) if at is None else header_at(pool, at))
                     blocks[network] = header.number
                     contents[network] = await _read(pool, invariant, header)
-        values = gather(invariant, contents)
+        values = gather(invariant, contents, invariant.networks[0])
         return InvariantTest(name, blocks, shown(values), invariant.holds(values, None), None)
     except (ChainError, EvaluationError, TimeoutError, ValueError) as error:
         read = ", ".join(shown(content) for content in contents.values())

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from chainwatch.checker.flow import AMOUNT
 from chainwatch.model import SEVERITIES, TRANSFER_STATUSES
 from chainwatch.operations.context import Context
+from chainwatch.operations.invariant_values import InvariantValues, invariant_values
 from chainwatch.operations.notifications import STATUSES
 from chainwatch.operations.queries import NetworkView, network_views
 from chainwatch.operations.views import asset_of
@@ -52,6 +53,7 @@ class Measures(msgspec.Struct, frozen=True):
     opened: Mapping[Route, float]
     reached: Mapping[tuple[str, str, str, str], float]
     opened_amounts: Mapping[tuple[str, str, str, str], float]
+    invariants: list[InvariantValues]
     alerts: Mapping[tuple[str, str], int]
     raised: int
     notifications: Mapping[tuple[str, str], int]
@@ -77,6 +79,7 @@ def measure(connection: sa.Connection, context: Context, now: float) -> Measures
         opened=opened,
         reached=reached,
         opened_amounts=_opened_amounts(connection, context, amounts),
+        invariants=invariant_values(connection, context),
         alerts=_alerts(connection),
         raised=stored_alerts.next_id(connection) - 1,
         notifications=notifications,
@@ -170,6 +173,11 @@ def _route(context: Context, flow: str, origin: str, destination: str) -> Route:
         origin if not origin or origin in networks else OTHERS,
         destination if not destination or destination in networks else OTHERS,
     )
+
+
+def place_label(network: str) -> str:
+    """Return the label of a network as totals name it."""
+    return OTHERS if network == transfer_totals.UNKNOWN else network
 
 
 def _alerts(connection: sa.Connection) -> dict[tuple[str, str], int]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import msgspec
 
+from chainwatch.operations.errors import Invalid
 from chainwatch.rules.fields import Problem
 from chainwatch.rules.files import RuleFileError, read_rule_file
-from chainwatch.rules.model import Group
+from chainwatch.rules.model import AlertingRule, Group
+from chainwatch.rules.presets import PREFIX, PRESETS, is_preset, rule_file
 from chainwatch.rules.unit_file import UnitFile, read_unit_file
 from chainwatch.rules.unit_test import run_test
 
@@ -30,6 +32,40 @@ class TestedFile(msgspec.Struct, frozen=True):
     file: str
     tests: int
     failures: list[str]
+
+
+class ReadyMade(msgspec.Struct, frozen=True):
+    """A preset of rules: its alerts, and its parameters with their defaults."""
+
+    name: str
+    about: str
+    alerts: list[str]
+    parameters: dict[str, str]
+
+
+def ready_made() -> list[ReadyMade]:
+    """Return the presets of rules."""
+    return [
+        ReadyMade(
+            name,
+            preset.about,
+            [rule.name for group in _preset(name) for rule in group.rules if isinstance(rule, AlertingRule)],
+            {key: parameter.default for key, parameter in preset.parameters.items()},
+        )
+        for name, preset in PRESETS.items()
+    ]
+
+
+def preset_text(spec: str) -> str:
+    """Return the rule file of a preset, such as ``bridges runway=2h``. Raises ``Invalid``."""
+    try:
+        return rule_file(PREFIX + spec.removeprefix(PREFIX))
+    except RuleFileError as error:
+        raise Invalid(error.problems[0].reason) from None
+
+
+def _preset(name: str) -> list[Group]:
+    return read_rule_file(rule_file(PREFIX + name))
 
 
 def check(path: Path) -> CheckedFile:
@@ -72,6 +108,8 @@ def _groups(path: Path, file: UnitFile) -> tuple[list[Group], list[str]]:
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
     """Return the files that a pattern names; one that matches none is a file by this name."""
+    if is_preset(pattern):
+        return [Path(pattern)]
     if not any(char in pattern for char in "*?["):
         return [folder / pattern]
     try:
@@ -88,6 +126,8 @@ def _read(path: Path) -> list[Group]:
 
 
 def _text(path: Path) -> str:
+    if is_preset(str(path)):
+        return rule_file(str(path))
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:

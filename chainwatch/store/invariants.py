@@ -107,6 +107,22 @@ def checks(connection: sa.Connection, name: str) -> list[Check]:
     return [_check(row) for row in connection.execute(query)]
 
 
+def newest_answered(connection: sa.Connection) -> dict[str, Check]:
+    """Return the newest check of each invariant that was answered."""
+    c = invariant_checks.c
+    newest = (
+        sa.select(c.name, sa.func.max(c.timestamp).label("timestamp"))
+        .where(c.holds.is_not(None))
+        .group_by(c.name)
+        .subquery()
+    )
+    query = sa.select(*_CHECK).join(
+        newest, sa.and_(c.name == newest.c.name, c.timestamp == newest.c.timestamp)
+    )
+    rows = connection.execute(query.where(c.holds.is_not(None)).order_by(c.network, c.block))
+    return {row[0]: _check(row) for row in rows}
+
+
 def save_checks(connection: sa.Connection, saved: Iterable[tuple[str, Check]]) -> None:
     """Store what became of checks that are stored, by their invariants."""
     rows = [
@@ -199,6 +215,14 @@ def raised_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, dict
     for some in _chunks(names):
         for row in connection.execute(sa.select(invariant_alerts).where(invariant_alerts.c.name.in_(some))):
             found.setdefault(row.name, {})[row.condition] = _alert(row)
+    return found
+
+
+def raised_by_name(connection: sa.Connection) -> dict[str, list[RaisedAlert]]:
+    """Return all that is raised and has not ended, by the invariant."""
+    found: dict[str, list[RaisedAlert]] = {}
+    for row in connection.execute(sa.select(invariant_alerts)):
+        found.setdefault(row.name, []).append(_alert(row))
     return found
 
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.model import Deadline, Occurrence, Raised, Transfer
+from chainwatch.model import DISPUTED, RESOLVED, Deadline, Occurrence, Raised, Transfer
 from chainwatch.store import bulk, occurrences, transfer_index, transfer_totals
-from chainwatch.store.tables import deadlines, transfers
+from chainwatch.store.tables import PRUNABLE, deadlines, transfers
 from chainwatch.store.transfer_search import Filter as Filter
 from chainwatch.store.transfer_search import find
 from chainwatch.support import bounds
@@ -237,6 +237,20 @@ def in_flight(connection: sa.Connection) -> Iterator[InFlight]:
         statement.execution_options(yield_per=1000)
     ):
         yield InFlight(flow, origin or "", destination or "", opened_at, state)
+
+
+def alive_since(connection: sa.Connection, flow: str, since: int) -> Iterator[Transfer]:
+    """Yield the transfers of ``flow`` that may have been under way after ``since`` (chain time): others ended before."""
+    t = transfers.c
+    read = sa.select(*(t[name] for name in _READ)).where(t.flow == flow)
+    unfinished = (
+        t.status != sa.literal_column("'complete'"),  # as the index has it
+        t.status.in_(["open", "overdue", "orphan", DISPUTED, RESOLVED]),
+    )
+    ended = (PRUNABLE, t.status == "complete", t.last_at > since)
+    for wanted in (unfinished, ended):
+        for row in connection.execute(read.where(*wanted).execution_options(yield_per=1000)):
+            yield _transfer(row)
 
 
 _IN_FLIGHT = (

@@ -30,6 +30,10 @@ ATTEMPTS: Count = Counter()
 """Attempts to notify by receiver and outcome: ``delivered``, ``failed`` (it is retried) or ``dead`` (it is not)."""
 CRASHES: Count = Counter()
 """Crashes by supervised task."""
+SAMPLES: Count = Counter()
+"""Samples that were taken, by source: ``push``, ``json``, ``remote write``, ``scrape`` or ``own``."""
+SAMPLES_REFUSED: Count = Counter()
+"""Samples that were refused, by source and reason."""
 
 
 class Buckets(NamedTuple):
@@ -73,3 +77,5 @@ STEP_SECONDS = Histogram(
     15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400, 259_200, 604_800
 )
 """Chain time from a transfer's opening to each other step, by flow and step."""
+TRANSFER_SECONDS = Histogram(*STEP_SECONDS.bounds)
+"""Chain time from a transfer's opening to its last step once it is complete, by flow, origin and destination."""

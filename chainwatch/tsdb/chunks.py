@@ -14,12 +14,14 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from chainwatch.promql.series import STALE, Samples
 from chainwatch.tsdb.packing import Integers, accumulate, differences, pack, pack_shortest, unpack
 
-SAMPLES_MAX = 65_535
+SAMPLES_MAX = 32_767
 
 _HEAD = struct.Struct("<HqB")
-"""How many samples, the first time, how the values are written."""
+"""How many samples, with ``_ENDS`` where a staleness marker is among them; the first time; how the values are written."""
+_ENDS = 0x8000
 _ODD = struct.Struct("<HQ")
 _DEFLATED = 0xFF
 _CONSTANT = 0xFE
@@ -35,16 +37,24 @@ _LOOKED_AT = 8
 _CACHED = 8_192
 """Chunks that stay decoded, of those decoded last."""
 
+_STALE_BITS = struct.unpack("<Q", struct.pack("<d", STALE))[0]
+
 Floats = npt.NDArray[np.float64]
-Samples = tuple["array[int]", "array[float]"]
 Scaled = tuple[Integers, int, bytes]
 
 
 def encode(times: array[int], values: array[float]) -> bytes:
     """Return samples, at least one and at most ``SAMPLES_MAX``, as bytes for ``decode``. Times are Unix milliseconds."""
     moments = np.frombuffer(times, np.int64)
-    kind, written = _encode_values(np.frombuffer(values, np.float64))
-    return _HEAD.pack(len(times), times[0], kind) + pack(differences(moments[1:] - moments[:-1])) + written
+    numbers = np.frombuffer(values, np.float64)
+    with np.errstate(over="ignore"):
+        kind, written = _encode_values(numbers)
+    ends = _ENDS if (numbers.view(np.uint64) == _STALE_BITS).any() else 0
+    return (
+        _HEAD.pack(len(times) | ends, times[0], kind)
+        + pack(differences(moments[1:] - moments[:-1]))
+        + written
+    )
 
 
 @lru_cache(maxsize=_CACHED)
@@ -52,14 +62,16 @@ def decode(chunk: bytes) -> Samples:
     """Return the samples of a chunk; they are shared, so not to be changed. Raises ``DamagedChunk``."""
     try:
         count, first, kind = _HEAD.unpack_from(chunk)
+        count &= ~_ENDS
         if not count:
             raise DamagedChunk("no samples")
         steps, offset = unpack(chunk, _HEAD.size, count - 1)
         times = np.empty(count, np.int64)
         times[0] = first
         times[1:] = accumulate(steps, 2) + first
-        values = _decode_values(chunk, offset, count, kind)
-    except (ValueError, struct.error, zlib.error, OverflowError) as error:
+        with np.errstate(over="ignore"):
+            values = _decode_values(chunk, offset, count, kind)
+    except (ValueError, IndexError, struct.error, zlib.error, OverflowError) as error:
         raise DamagedChunk(str(error)) from error
     if count > 1 and not (times[1:] > times[:-1]).all():
         raise DamagedChunk("times do not rise")
@@ -68,7 +80,12 @@ def decode(chunk: bytes) -> Samples:
 
 def count_samples(chunk: bytes) -> int:
     """Return how many samples a chunk has."""
-    return int(_HEAD.unpack_from(chunk)[0])
+    return int(_HEAD.unpack_from(chunk)[0]) & ~_ENDS
+
+
+def has_end(chunk: bytes) -> bool:
+    """Return whether a staleness marker is among the samples of a chunk."""
+    return bool(_HEAD.unpack_from(chunk)[0] & _ENDS)
 
 
 class DamagedChunk(ValueError):

@@ -27,26 +27,26 @@ class LabelIndex(Generic[S]):
     """Series by their labels. Changes and ``find`` need the caller's lock; ``recall`` does not."""
 
     def __init__(self) -> None:
-        self._series: dict[Labels, S] = {}
+        self.by_labels: dict[Labels, S] = {}
         self._postings: dict[str, dict[str, dict[S, None]]] = {}
         self._found: dict[int, tuple[Matchers, Sequence[S]]] = {}
         self._found_by_metric: dict[str | None, set[int]] = {}
 
     def __len__(self) -> int:
-        return len(self._series)
+        return len(self.by_labels)
 
     def get(self, labels: Labels) -> S | None:
         """Return the series of exactly these labels."""
-        return self._series.get(labels)
+        return self.by_labels.get(labels)
 
     def all(self) -> Collection[S]:
         """Return all series."""
-        return self._series.values()
+        return self.by_labels.values()
 
     def add(self, series: S) -> None:
         """Add a series whose labels none has."""
         labels = series.labels
-        self._series[labels] = series
+        self.by_labels[labels] = series
         for name, value in labels.pairs:
             self._postings.setdefault(name, {}).setdefault(value, {})[series] = None
         self._forget(labels.get(NAME))
@@ -54,7 +54,7 @@ class LabelIndex(Generic[S]):
     def remove(self, series: S) -> None:
         """Remove a series, and all that is known by it alone."""
         labels = series.labels
-        del self._series[labels]
+        del self.by_labels[labels]
         for name, value in labels.pairs:
             values = self._postings[name]
             del values[value][series]
@@ -92,7 +92,7 @@ class LabelIndex(Generic[S]):
         return found
 
     def _candidates(self, matchers: Matchers) -> Iterable[S]:
-        fewest: Iterable[S] = self._series.values()
+        fewest: Iterable[S] = self.by_labels.values()
         size = math.inf
         for matcher in matchers:
             if matcher.operator == "=" and matcher.value:

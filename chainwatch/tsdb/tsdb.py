@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from chainwatch.promql.series import Labels, Series
+from chainwatch.promql.series import NAME, Labels, is_stale
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
-from chainwatch.tsdb.model import Appended, Batch, Metadata, TsdbLimits
+from chainwatch.tsdb.journal import Entries, no_entries
+from chainwatch.tsdb.model import Appended, Batch, Metadata, Reason, TsdbLimits
+from chainwatch.tsdb.stored import SAMPLE_BYTES, StoredSeries
 from chainwatch.tsdb.turns import Turns
 
 Listener = Callable[[Sequence[Labels]], None]
 _METADATA_MAX = 20_000
+_FOREVER = 1 << 62
 
 
 class Tsdb:
-    """The database of samples of a process; the ``Source`` of its evaluations. Thread-safe."""
+    """The database of samples of a process; the ``Source`` of its evaluations. Thread-safe.
 
-    def __init__(self, limits: TsdbLimits | None = None) -> None:
+    With ``journal``, what is appended is also kept for ``take_entries``, which somebody must call regularly.
+    """
+
+    def __init__(self, limits: TsdbLimits | None = None, *, journal: bool = False) -> None:
         self.limits = limits or TsdbLimits()
+        self.bytes = 0
+        """The memory of all series, about."""
         self._turns = Turns()
         self._lock = threading.Lock()
-        self._index: LabelIndex[Series] = LabelIndex()
+        self._index: LabelIndex[StoredSeries] = LabelIndex()
         self._metadata: dict[str, Metadata] = {}
-        self._needs: dict[str | None, list[tuple[Matchers, int]]] = {}
+        self._needs: dict[str | None, list[tuple[Matchers, int]]] | None = None
         self._listeners: list[Listener] = []
+        self._journal = no_entries() if journal else None
+        self._admitted = 0
 
     def __len__(self) -> int:
         return len(self._index)
@@ -38,9 +49,12 @@ class Tsdb:
         Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
         """
         result = Appended()
+        find, ahead, journal = self._index.by_labels.get, now + self.limits.future, self._journal
         with self._turns.writing(), self._lock:
             for labels, times, values in batch:
-                self._append(labels, times, values, now, result)
+                series = find(labels) or self._admit(labels, len(times), result)
+                if series is not None and self._extend(series, times, values, now, ahead, result, journal):
+                    result.changed.append(series.labels)
         if result.changed:
             for listener in self._listeners:
                 listener(result.changed)
@@ -65,18 +79,48 @@ class Tsdb:
                 metric: sorted(windows.items(), key=lambda need: -need[1])
                 for metric, windows in longest.items()
             }
+            for series in self._index.all():
+                series.window = self._window_of(series.labels)
 
-    def expire(self, now: int) -> int:
-        """Remove the series that have had no sample for their window; return how many."""
+    def expire(self, now: int) -> list[StoredSeries]:
+        """Remove the series that have had no sample for their window, and return them."""
         with self._turns.writing(), self._lock:
-            gone = [
-                series
-                for series in self._index.all()
-                if series.times[-1] < now - self._window_of(series.labels)
-            ]
+            gone = [series for series in self._index.all() if series.newest <= now - series.window]
             for series in gone:
                 self._index.remove(series)
-        return len(gone)
+                self.bytes -= series.bytes
+        return gone
+
+    def restore(self, restored: Iterable[StoredSeries]) -> dict[StoredSeries, StoredSeries]:
+        """Add series that were stored, before what was appended since the start of the process.
+
+        Return for those that were there already what is kept in their place. Nothing of them is forgotten until ``keep``
+        has said what is needed.
+        """
+        merged = {}
+        with self._turns.writing(), self._lock:
+            for series in restored:
+                known = self._index.by_labels.get(series.labels)
+                if known is None:
+                    series.window = _FOREVER if self._needs is None else self._window_of(series.labels)
+                    self._index.add(series)
+                    self.bytes += series.bytes
+                else:
+                    self.bytes -= known.bytes
+                    known.id = series.id
+                    known.restore(series.chunks, series.samples)
+                    known.window = _FOREVER if self._needs is None else known.window
+                    self.bytes += known.bytes
+                    merged[series] = known
+        return merged
+
+    def take_entries(self) -> Entries:
+        """Return what was appended since the last call, in the order in which it came."""
+        with self._lock:
+            if self._journal is None:
+                return no_entries()
+            taken, self._journal = self._journal, no_entries()
+        return taken
 
     def set_metadata(self, metric: str, metadata: Metadata) -> None:
         """Note what is known of a metric, in place of what was."""
@@ -89,7 +133,7 @@ class Tsdb:
         """Return a context in which no batch is seen in part. For one evaluation: appends wait for it, a moment long."""
         return self._turns.reading()
 
-    def select(self, matchers: Matchers) -> Sequence[Series]:
+    def select(self, matchers: Matchers) -> Sequence[StoredSeries]:
         """Return the series that pass all matchers, for an evaluation."""
         known = self._index.recall(matchers)
         if known is not None:
@@ -123,47 +167,88 @@ class Tsdb:
         names = sorted(self._metadata)[:limit]
         return {name: self._metadata[name] for name in names}
 
-    def _append(
-        self, labels: Labels, times: Sequence[int], values: Sequence[float], now: int, result: Appended
-    ) -> None:
-        series = self._index.get(labels)
-        if series is None:
-            series = Series(labels)
-        window = self._window_of(labels)
-        count = len(series.times)
+    def _admit(self, labels: Labels, samples: int, result: Appended) -> StoredSeries | None:
+        """Return a new series of these labels, not in the index yet, or count why there is none."""
+        limits = self.limits
+        reason: Reason | None = None
+        if len(self._index) >= limits.series:
+            reason = "too many series"
+        elif self.bytes >= limits.bytes:
+            reason = "memory is full"
+        elif len(labels) > limits.labels:
+            reason = "too many labels"
+        elif any(len(text) > limits.label_characters for pair in labels.pairs for text in pair):
+            reason = "label too long"
+        if reason is not None:
+            result.refuse(reason, labels, samples)
+            return None
+        return StoredSeries(labels, self._window_of(labels), stagger=self._admitted)
+
+    def _extend(
+        self,
+        series: StoredSeries,
+        times: Sequence[int],
+        values: Sequence[float],
+        now: int,
+        ahead: int,
+        result: Appended,
+        journal: Entries | None,
+    ) -> bool:
+        """Add what may be added; return whether anything was."""
+        head_times, head_values = series.samples
+        before = len(head_times)
+        oldest = now - series.window
+        last = head_times[-1] if before else oldest
         for time, value in zip(times, values, strict=True):
-            if time > now + self.limits.future:
-                result.refuse("in the future", labels)
-            elif time <= now - window:
-                result.refuse("too old", labels)
-            elif series.times and time < series.times[-1]:
-                result.refuse("out of order", labels)
-            elif series.times and time == series.times[-1]:
-                if value == series.values[-1] or (value != value and series.values[-1] != series.values[-1]):
-                    result.accepted += 1
+            if last < time <= ahead and time > oldest:
+                if value != value and is_stale(value):
+                    series.ends = True
+                head_values.append(value)  # before the time, by which others read
+                head_times.append(time)
+                last = time
+                if journal is not None:
+                    journal.series.append(series)
+                    journal.times.append(time)
+                    journal.values.append(value)
+            elif time > ahead:
+                result.refuse("in the future", series.labels)
+            elif time <= oldest:
+                result.refuse("too old", series.labels)
+            elif time == last:
+                if not _same(value, head_values[-1]):
+                    result.refuse("duplicate", series.labels)
                 else:
-                    result.refuse("duplicate", labels)
+                    result.accepted += 1
             else:
-                series.append(time, value)
-                result.accepted += 1
-        if len(series.times) == count:
-            return
-        if not count:
-            if len(self._index) >= self.limits.series:
-                result.refuse("too many series", labels, len(series.times))
-                result.accepted -= len(series.times)
-                return
+                result.refuse("out of order", series.labels)
+        grown = len(head_times) - before
+        if not grown:
+            return False
+        result.accepted += grown
+        self.bytes += grown * SAMPLE_BYTES
+        if not before:
             self._index.add(series)
-        result.changed.append(labels)
+            self._admitted += 1
+            self.bytes += series.bytes - grown * SAMPLE_BYTES
+        if series.is_full:
+            self.bytes += series.close(now, self.limits.samples_per_series)
+            while self.bytes > self.limits.bytes and series.chunks:
+                self.bytes -= series.drop_oldest()
+        return True
 
     def _window_of(self, labels: Labels) -> int:
-        for metric in (labels.get("__name__"), None):
-            for matchers, window in self._needs.get(metric, ()):
+        for metric in (labels.get(NAME), None):
+            for matchers, window in (self._needs or {}).get(metric, ()):
                 if all(matcher.takes(labels.get(matcher.name)) for matcher in matchers):
                     return window
         return self.limits.window
 
 
-def _between(series: Series, start: int, end: int) -> bool:
-    times = series.times
-    return bool(times) and times[0] <= end and times[-1] >= start
+def _between(series: StoredSeries, start: int, end: int) -> bool:
+    times, _ = series.reaching(start - 1)
+    index = bisect_left(times, start)
+    return index < len(times) and times[index] <= end
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (one != one and other != other and is_stale(one) == is_stale(other))

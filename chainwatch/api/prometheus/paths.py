@@ -5,7 +5,17 @@ from __future__ import annotations
 PREFIX = "/api/v1/"
 
 _NAMES = frozenset(
-    {"query", "query_range", "query_exemplars", "series", "labels", "metadata", "status/buildinfo"}
+    {
+        "query",
+        "query_range",
+        "query_exemplars",
+        "series",
+        "labels",
+        "metadata",
+        "rules",
+        "alerts",
+        "status/buildinfo",
+    }
 )
 
 

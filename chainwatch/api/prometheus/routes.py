@@ -33,8 +33,9 @@ from chainwatch.api.prometheus.parameters import (
     time_of,
 )
 from chainwatch.api.prometheus.paths import PREFIX
+from chainwatch.api.prometheus.rules import listed_alerts, listed_rules, wanted_rules
 from chainwatch.promql.evaluation import LOOK_BACK
-from chainwatch.tsdb.tsdb import Tsdb
+from chainwatch.rule_engine.engine import RuleEngine
 
 VERSION = "3.5.0"
 """The version of Prometheus whose API this is: clients ask for it before they use what is newer."""
@@ -47,9 +48,9 @@ _ESCAPE = re.compile("_([0-9a-fA-F]{1,6})_|__")
 Handle = Callable[[web.Request, Fields], Awaitable[web.Response]]
 
 
-def routes(samples: Tsdb, turns: ClientTurns) -> list[web.RouteDef]:
+def routes(engine: RuleEngine, turns: ClientTurns) -> list[web.RouteDef]:
     """Return the routes."""
-    api = _Api(samples, turns)
+    api = _Api(engine, turns)
     both = {
         "query": api.query,
         "query_range": api.query_range,
@@ -60,6 +61,8 @@ def routes(samples: Tsdb, turns: ClientTurns) -> list[web.RouteDef]:
     only_read = {
         "label/{name}/values": api.values,
         "metadata": api.metadata,
+        "rules": api.rules,
+        "alerts": api.alerts,
         "status/buildinfo": api.build,
     }
     return [
@@ -69,8 +72,9 @@ def routes(samples: Tsdb, turns: ClientTurns) -> list[web.RouteDef]:
 
 
 class _Api:
-    def __init__(self, samples: Tsdb, turns: ClientTurns) -> None:
-        self._samples = samples
+    def __init__(self, engine: RuleEngine, turns: ClientTurns) -> None:
+        self._engine = engine
+        self._samples = engine.tsdb
         self._turns = turns
 
     async def query(self, request: web.Request, fields: Fields) -> web.Response:
@@ -133,6 +137,13 @@ class _Api:
     async def metadata(self, request: web.Request, fields: Fields) -> web.Response:
         metric, limit = text_of(fields, "metric"), limit_of(fields)
         return await self._list(request, lambda: operations.list_metadata(self._samples, metric, limit))
+
+    async def rules(self, request: web.Request, fields: Fields) -> web.Response:
+        wanted = wanted_rules(fields)
+        return await self._list(request, lambda: success(encode(listed_rules(self._engine.groups(), wanted))))
+
+    async def alerts(self, request: web.Request, fields: Fields) -> web.Response:
+        return await self._list(request, lambda: success(encode(listed_alerts(self._engine.groups()))))
 
     async def build(self, request: web.Request, fields: Fields) -> web.Response:
         about = {"version": VERSION, "revision": "chainwatch", "branch": "HEAD", "buildUser": "chainwatch"}

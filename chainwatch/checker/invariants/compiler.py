@@ -50,9 +50,10 @@ class _Compiler:
     def invariant(self) -> Invariant:
         settings = self._settings
         values = [self._value(name, value) for name, value in settings.values.items()]
-        every = self._every(settings.every)
-        self._check_alignment()
         known = tuple(value for value in values if value is not None)
+        networks = tuple(dict.fromkeys(network for value in known for network in value.networks))
+        every = self._every(settings.every, networks)
+        self._check_alignment(networks)
         condition = None
         if len(known) == len(values):
             condition = self._condition([value.param for value in known])
@@ -67,6 +68,7 @@ class _Compiler:
             settings.for_,
             settings.align,
             settings.runbook_url,
+            settings.message or "",
         )
 
     def _problem(self, path: KeyPath, message: str, hint: str = "") -> None:
@@ -90,7 +92,7 @@ class _Compiler:
             self._problem(("assert",), "this is always the same: it reads no value")
         return condition
 
-    def _every(self, every: object) -> Any:
+    def _every(self, every: object, networks: Sequence[str]) -> Any:
         if not isinstance(every, TriggerSettings):
             return every
         try:
@@ -98,13 +100,11 @@ class _Compiler:
         except LookupError as error:
             self._problem(("every", "event"), lookup_text(error))
             return "block"
-        networks = self._settings.networks
-        if not any(self._contracts.addresses(every.contract, network) for network in networks):
+        if networks and not any(self._contracts.addresses(every.contract, network) for network in networks):
             self._problem(("every", "contract"), "it has no address on any network of the values")
         return (every.contract, event.signature)
 
-    def _check_alignment(self) -> None:
-        networks = self._settings.networks
+    def _check_alignment(self, networks: Sequence[str]) -> None:
         times = {name: self._networks[name].block_time or 0.0 for name in networks if name in self._networks}
         slowest = max(times, key=lambda name: times[name], default="")
         if len(times) > 1 and times[slowest] > self._settings.align:

@@ -1,15 +1,16 @@
-"""What the compiler of invariants asks about the configured contracts."""
+"""What the compiler of invariants asks about the rest of the configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
+from chainwatch.checker.flow import Flow
 from chainwatch.model import AbiEvent, AbiFunction, AbiParam
 
 
 class Contracts(Protocol):
-    """What is known of the configured contracts. Its methods raise ``LookupError``."""
+    """What is known of contracts, flows and assets. Its methods raise ``LookupError``."""
 
     def addresses(self, contract: str, network: str) -> Sequence[str]:
         """Return the checksummed addresses of ``contract`` on ``network``."""
@@ -19,6 +20,12 @@ class Contracts(Protocol):
 
     def event(self, contract: str, named: str) -> AbiEvent:
         """Return an event of ``contract``."""
+
+    def flow(self, name: str) -> Flow:
+        """Return a compiled flow."""
+
+    def asset(self, name: str) -> tuple[Sequence[tuple[str, bytes]], int | None]:
+        """Return where a configured asset is, as networks and addresses (20 bytes), and its decimals if they are known."""
 
 
 def lookup_text(error: LookupError) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from chainwatch.checker.expression import Condition, EvaluationError
 from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.history_parser import earlier, window_of
 from chainwatch.config.invariant_values import PREVIOUS
 from chainwatch.model import AbiParam, Event, Header, RawLog
@@ -56,6 +57,8 @@ class InvariantValue:
     block: Literal["number", "timestamp", "hash"] | None = None
     """What it is of the block, if that is known without reading it."""
     events: EventMeasure | None = None
+    flow: FlowMeasure | None = None
+    """What it is of a flow's transfers, on all its networks together."""
 
     @property
     def name(self) -> str:
@@ -95,6 +98,11 @@ class Invariant:
         return tuple(value for value in self.values if network in value.networks)
 
     @property
+    def reads_flows(self) -> bool:
+        """Whether a value is one of a flow's transfers."""
+        return any(value.flow is not None for value in self.values)
+
+    @property
     def windows(self) -> frozenset[int]:
         """How many seconds earlier its condition reads values."""
         return frozenset(seconds for path in self.condition.paths if (seconds := window_of(path)) is not None)
@@ -130,11 +138,15 @@ def _known(values: Values | None) -> dict[str, Any]:
     return _Unknown() if values is None else dict(values)
 
 
-def gather(invariant: Invariant, contents: Mapping[str, Values]) -> Values:
-    """Return the values of ``invariant`` from what was read on each of its networks."""
+def gather(invariant: Invariant, contents: Mapping[str, Values], at: str) -> Values:
+    """Return the values of ``invariant`` from what was read on each of its networks.
+
+    ``at`` is the network at whose block it is checked: what belongs to all networks together stands there.
+    """
     found = {}
     for value in invariant.values:
-        parts = [contents[network][value.name] for network in value.networks]
+        networks = (at,) if value.flow is not None else value.networks
+        parts = [contents[network][value.name] for network in networks]
         found[value.name] = sum(parts) if len(parts) > 1 else parts[0]
     return found
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
 from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.flow import AMOUNT, ASSET, Flow
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
 from chainwatch.checker.invariants.encoding import ArgumentError, encode_call
+from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.invariant import EventMeasure, InvariantValue, StateRead
 from chainwatch.checker.terms import kind_of
 from chainwatch.config.invariant_values import ValueSettings
@@ -56,6 +58,7 @@ class _ValueCompiler:
             "proof": self._proof,
             "block": self._block,
             "event": self._events,
+            "flow": self._flow,
         }
         value = makers[self._settings.kind]()
         if value is not None and self._settings.sum and kind_of(value.param.type) != "integer":
@@ -201,6 +204,77 @@ class _ValueCompiler:
         kind: EventKind = (settings.contract, event.signature)
         measure = EventMeasure(kind, settings.take, settings.of, settings.within)
         return InvariantValue(AbiParam(self._name, "int256"), tuple(settings.network), events=measure)
+
+    def _flow(self) -> InvariantValue | None:
+        settings = self._settings
+        try:
+            flow = self._contracts.flow(settings.flow or "")
+        except LookupError as error:
+            self._problem("flow", lookup_text(error))
+            return None
+        take: Any = settings.measures[0]
+        known = {step.name: step for step in flow.expected}
+        until = (settings.until,) if settings.until else tuple(known)
+        if unknown := set(until) - known.keys():
+            hint = did_you_mean(min(unknown), known) or f"there are {', '.join(known)}"
+            self._problem("until", f"{flow.name} expects no step {min(unknown)}", hint)
+            return None
+        if take == "amount" and not _states(flow, AMOUNT):
+            self._problem("amount", f"no step of {flow.name} says its `amount`")
+        ends = {network for name in until for network in known[name].networks}
+        origins = self._route("origin", settings.origin, flow.origins)
+        destinations = self._route("destination", settings.destination, ends)
+        networks = dict.fromkeys([*(origins or flow.origins), *(destinations or sorted(ends))])
+        if not networks:
+            self._problem("flow", f"no step of {flow.name} can be seen on any network")
+            return None
+        assets = self._assets(flow) if settings.asset is not None else None
+        measure = FlowMeasure(
+            flow,
+            take,
+            frozenset(origins),
+            frozenset(destinations),
+            until,
+            assets,
+            settings.latency or 0,
+            int(settings.within or 0),
+        )
+        return InvariantValue(AbiParam(self._name, "uint256"), tuple(networks), flow=measure)
+
+    def _route(self, key: str, wanted: Sequence[str] | None, known: Collection[str]) -> Sequence[str]:
+        """Return the networks of one end that count; none for all."""
+        for index, network in enumerate(wanted or ()):
+            if network not in known:
+                hint = did_you_mean(network, known) or f"there are {', '.join(sorted(known))}"
+                self._problem(key, f"no transfer of the flow has {network} as its {key}", hint, index)
+        return [network for network in wanted or () if network in known]
+
+    def _assets(self, flow: Flow) -> dict[tuple[str, bytes], int]:
+        """Return the assets that count, and by what their amounts are multiplied."""
+        settings = self._settings
+        found: dict[tuple[str, bytes], int] = {}
+        if not _states(flow, ASSET):
+            self._problem("asset", f"no step of {flow.name} says its `asset`")
+        for index, name in enumerate(settings.asset or ()):
+            try:
+                addresses, decimals = self._contracts.asset(name)
+            except LookupError as error:
+                self._problem("asset", lookup_text(error), index=index)
+                continue
+            factor = 1
+            if settings.decimals is not None:
+                if decimals is None or decimals > settings.decimals:
+                    what = "has no `decimals`" if decimals is None else f"has {decimals} decimals"
+                    hint = f"expected at most {settings.decimals}, in [assets.{name}]"
+                    self._problem("asset", f"{name} {what}", hint, index)
+                    continue
+                factor = 10 ** (settings.decimals - decimals)
+            found |= dict.fromkeys(addresses, factor)
+        return found
+
+
+def _states(flow: Flow, fact: str) -> bool:
+    return any(name == fact for step in flow.all_steps for name, _ in step.facts)
 
 
 def _slot_value(abi_type: str, word: bytes) -> bytes:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chainwatch.commands.show.terminal import print_json
+from chainwatch.commands.show.terminal import print_json, table
 from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:
-    from chainwatch.operations.rule_files import CheckedFile, TestedFile
+    from chainwatch.operations.rule_files import CheckedFile, ReadyMade, TestedFile
 
 
 def checked(files: list[CheckedFile], as_json: bool) -> None:
@@ -36,6 +36,14 @@ def tested(files: list[TestedFile], as_json: bool) -> None:
                 click.echo(clean(line))
         if not one.failures:
             click.echo(clean(f"{one.file}: {_count(one.tests, 'test')} passed"))
+
+
+def presets(found: list[ReadyMade], as_json: bool) -> None:
+    """Print the ready-made rules with their parameters."""
+    if as_json:
+        print_json(found)
+        return
+    table(("preset", "alerts", "about"), [(one.name, len(one.alerts), one.about) for one in found])
 
 
 def _count(number: int, what: str) -> str:

@@ -27,6 +27,7 @@ from chainwatch.init.presets import (
     nomad,
     op_stack,
     polygon_pos,
+    safe,
     stargate_v2,
     wormhole_token_bridge,
     zksync_era,
@@ -56,6 +57,7 @@ PRESETS: Mapping[str, Preset] = {
         hyperlane.PRESET,
         ccip.PRESET,
         ccip_lane.PRESET,
+        safe.PRESET,
     )
 }
 
@@ -68,6 +70,6 @@ def abi_text(name: str) -> str:
 
 
 def shipped_abis() -> dict[str, Abi]:
-    """Return the ABIs of all presets by their names."""
-    names = sorted({name for preset in PRESETS.values() for name in preset.abis})
+    """Return by their names the ABIs of all presets that follow transfers."""
+    names = sorted({name for preset in PRESETS.values() if preset.about.orphans for name in preset.abis})
     return {name: parse_abi(json.loads(abi_text(name)), f"{name}.json") for name in names}

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Networks, Preset, address_table, load_table
+from chainwatch.init.presets.circle import circle_invariants
+from chainwatch.init.presets.preset import (
+    About,
+    Networks,
+    Preset,
+    address_table,
+    load_table,
+)
 
 TABLE = load_table("cctp-v1")
 FLOW = """
@@ -66,5 +73,6 @@ PRESET = Preset(
     networks=tuple(TABLE.networks),
     contracts=_contracts,
     flows=lambda _networks: FLOW,
+    invariants=lambda networks: circle_invariants("cctp-v1-transmitter", networks),
     attributes=TABLE.attributes("domain"),
 )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Preset, address_table, load_table
+from chainwatch.init.presets.preset import (
+    About,
+    Networks,
+    Preset,
+    address_table,
+    invariant_table,
+    load_table,
+)
 
 TABLE = load_table("connext")
 FLOW = """
@@ -46,6 +53,19 @@ asset = "local"
 """
 
 
+def _invariants(networks: Networks) -> str:
+    """Return what must hold of the diamond on each network."""
+    return "".join(
+        invariant_table(f"connext-{network}-{name}", kind, network=network, contract="connext", **keys)
+        for network in networks
+        for name, kind, keys in (
+            ("paused", "paused", {"every": "1m"}),
+            ("owner", "owner", {"every": "1m"}),
+            ("code", "events", {"event": "DiamondCut", "most": 0, "within": "1h", "severity": "P0"}),
+        )
+    )
+
+
 PRESET = Preset(
     name="connext",
     title="Connext (Amarok)",
@@ -63,5 +83,6 @@ PRESET = Preset(
     networks=tuple(TABLE.networks),
     contracts=lambda networks: address_table("connext", "connext", TABLE.column("diamond"), networks),
     flows=lambda _networks: FLOW,
+    invariants=_invariants,
     attributes=TABLE.attributes("domain"),
 )

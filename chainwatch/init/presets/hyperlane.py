@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Preset, address_table, load_table
+from chainwatch.init.presets.preset import (
+    About,
+    Networks,
+    Preset,
+    address_table,
+    invariant_table,
+    load_table,
+)
 
 TABLE = load_table("hyperlane")
 FLOW = """
@@ -32,6 +39,20 @@ within = "1h"
 severity = "P2"
 """
 
+
+def _invariants(networks: Networks) -> str:
+    """Return what must hold of the mailbox on each network: who owns it, and what decides by default what is genuine."""
+    ism = "function defaultIsm() view returns (address)"
+    return "".join(
+        invariant_table(f"mailbox-{network}-{name}", kind, network=network, contract="mailbox", **keys)
+        for network in networks
+        for name, kind, keys in (
+            ("owner", "owner", {"every": "1m"}),
+            ("ism", "constant", {"call": ism, "severity": "P0", "every": "1m"}),
+        )
+    )
+
+
 PRESET = Preset(
     name="hyperlane",
     title="Hyperlane",
@@ -53,5 +74,6 @@ PRESET = Preset(
         "mailbox", "hyperlane-mailbox", TABLE.column("mailbox"), networks
     ),
     flows=lambda _networks: FLOW,
+    invariants=_invariants,
     attributes=TABLE.attributes("domain"),
 )

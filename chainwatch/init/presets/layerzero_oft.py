@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Preset, load_table
+from chainwatch.init.presets.preset import About, Networks, Preset, invariant_table, load_table
 
 TABLE = load_table("layerzero")
 FLOW = """
@@ -32,6 +32,25 @@ amount = "amountReceivedLD"
 assert = "amountReceivedLD == opening.amountReceivedLD"
 """
 
+
+PEERS_NETWORKS = 10
+"""The most networks of which each is asked for its peer on each other: of more there would be hundreds of tables."""
+
+
+def _invariants(networks: Networks) -> str:
+    """Return what must hold of the token's contract on each network: who owns it, and whom it believes on each other."""
+    peers = "function peers(uint32 eid) view returns (bytes32)"
+    tables = []
+    for network in networks:
+        where = {"network": network, "contract": "oft", "every": "1m"}
+        tables.append(invariant_table(f"oft-{network}-owner", "owner", **where))
+        for other in networks if len(networks) <= PEERS_NETWORKS else ():
+            if other != network:
+                call = {"call": peers, "args": [TABLE.networks[other]["eid"]], "severity": "P0"}
+                tables.append(invariant_table(f"oft-{network}-peer-{other}", "constant", **where, **call))
+    return "".join(tables)
+
+
 PRESET = Preset(
     name="layerzero-oft",
     title="LayerZero OFT",
@@ -50,6 +69,7 @@ PRESET = Preset(
     networks=tuple(TABLE.networks),
     contracts=lambda _networks: "",
     flows=lambda _networks: FLOW,
+    invariants=_invariants,
     attributes=TABLE.attributes("eid"),
     own_contract="oft",
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.init.presets.preset import About, Networks, Preset
+from chainwatch.init.presets.preset import About, Networks, Preset, invariant_table
 
 HUB = "ethereum"
 MESSAGE_PASSER = "0x4200000000000000000000000000000000000016"
@@ -18,6 +18,14 @@ PORTALS = {
     "zora": "0x1a0ad011913A150f69f6A19DF447A0CfD9551054",
     "bob": "0x8AdeE124447435fE03e3CD24dF3f4cAE32E65a3E",
 }
+FACTORIES = {
+    "optimism": "0xe5965Ab5962eDc7477C8520243A95517CD252fA9",
+    "base": "0x43edB88C4B80fDD2AdFF2412A7BebF9dF42cB40e",
+    "unichain": "0x2F12d621a16e2d3285929C9996f478508951dFe4",
+    "ink": "0x10d7B35078d3baabB96Dd45a9143B94be65b12CD",
+}
+"""The factories of dispute games."""
+GAMES = "function gameCount() view returns (uint256)"
 CONTRACTS = """\
 # Where withdrawals begin on {l2}, and where they are proven and paid out on Ethereum.
 [contracts.{l2}-message-passer]
@@ -79,6 +87,24 @@ def _flows(networks: Networks) -> str:
     return "".join(FLOW.format(l2=l2) for l2 in networks if l2 != HUB)
 
 
+def _invariants(networks: Networks) -> str:
+    """Return what must hold of each network's portal, and that games with its output roots go on being made."""
+    tables = []
+    for l2 in networks:
+        if l2 == HUB:
+            continue
+        portal = {"network": HUB, "every": "1m"}
+        tables += [
+            invariant_table(f"{l2}-portal-paused", "paused", contract=f"{l2}-portal", **portal),
+            invariant_table(f"{l2}-portal-code", "implementation", proxy=f"{l2}-portal", **portal),
+            invariant_table(f"{l2}-portal-admin", "proxy_admin", proxy=f"{l2}-portal", **portal),
+        ]
+        if l2 in FACTORIES:
+            factory = {"network": HUB, "contract": FACTORIES[l2], "call": GAMES, "period": "12h"}
+            tables.append(invariant_table(f"{l2}-games", "rises", **factory))
+    return "".join(tables)
+
+
 PRESET = Preset(
     name="op-stack",
     title="OP-stack withdrawals",
@@ -89,11 +115,13 @@ PRESET = Preset(
         "late, so that an orphan waits until the L2 has been read an hour past it. For the first 30 days of watching it is "
         "`unopened` instead, forged or not, as the L2 cannot be asked for one withdrawal: `lookback` in the flow says how "
         "long.",
-        source='the OP-stack specification, "Withdrawals"; portals: the chain definitions of the npm package viem 2.57.20.',
+        source='the OP-stack specification, "Withdrawals"; portals and factories of dispute games: the '
+        "chain definitions of the npm package viem 2.57.20.",
     ),
     abis=("l2-to-l1-message-passer", "optimism-portal"),
     networks=(HUB, *PORTALS),
     contracts=_contracts,
     flows=_flows,
+    invariants=_invariants,
     hub=HUB,
 )

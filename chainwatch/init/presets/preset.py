@@ -24,7 +24,7 @@ class About:
     blind: str
     """What the flow cannot see, and what that means for its alerts."""
     orphans: str
-    """What an orphan of this protocol is, and how long a step waits for its opening."""
+    """What an orphan of this protocol is, and how long a step waits for its opening; empty where no transfer is followed."""
     source: str
     """Where the events, addresses and numbers are from, and which of them were checked against nothing."""
 
@@ -47,15 +47,19 @@ class Preset:
     abis: tuple[str, ...]
     """Names of files in ``abi/``, without the ending."""
     networks: tuple[str, ...]
-    """The networks with known contract addresses, the main ones first; a configuration needs at least two."""
+    """The networks with known contract addresses, the main ones first."""
     contracts: Callable[[Networks], str]
     """The `[contracts.NAME]` tables, as TOML, for the networks chosen."""
     flows: Callable[[Networks], str]
-    """The `[flows.NAME]` tables, as TOML, for the networks chosen."""
+    """The `[flows.NAME]` tables, as TOML, for the networks chosen; none for a preset that follows no transfers."""
     hub: str = ""
     """The network on which every transfer starts or ends; it must be among those chosen."""
     attributes: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Network → free attributes by which the protocol's events name it."""
+    invariants: Callable[[Networks], str] = lambda _networks: ""
+    """The `[invariants.NAME]` tables, as TOML, for the networks chosen."""
+    fewest_networks: int = 2
+    """How many networks a configuration needs."""
     most_networks: int = 0
     """How many networks a configuration may have; 0 for any number."""
     own_contract: str = ""
@@ -67,7 +71,8 @@ class Preset:
     def explanation(self) -> tuple[str, ...]:
         """Return what a user must know before the first alert, as paragraphs."""
         about = self.about
-        return (f"Sees: {about.sees}", f"Does not see: {about.blind}", f"Orphans: {about.orphans}")
+        texts = (f"Sees: {about.sees}", f"Does not see: {about.blind}", f"Orphans: {about.orphans}")
+        return texts if about.orphans else texts[:2]
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,12 @@ def address_table(name: str, abi: str, addresses: Addresses, networks: Iterable[
         + "\n".join(lines)
         + "\n"
     )
+
+
+def invariant_table(name: str, kind: str, **keys: object) -> str:
+    """Return a ``[invariants.NAME]`` table of a kind with ``keys``, its parameters among them."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"kind": kind, **keys}.items()]
+    return f"\n[invariants.{name}]\n" + "\n".join(lines) + "\n"
 
 
 def _toml(addresses: str | list[str]) -> str:

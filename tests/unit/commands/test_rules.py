@@ -8,7 +8,8 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from chainwatch.cli import main
-from chainwatch.commands.common import FAILED
+from chainwatch.commands.common import BAD_USAGE, FAILED
+from chainwatch.rules.presets import PRESETS
 
 _DATA = Path(__file__).parents[2] / "data" / "rules"
 
@@ -49,3 +50,21 @@ def test_test_says_what_failed(tmp_path: Path) -> None:
     assert first == f"{_DATA / 'alerts.test.yml'}: 1 test passed"
     assert second == f"{failing}: test 1 (line 1): expr: '1 + 1', time: 0s,"
     assert (expected.strip(), got.strip()) == ("exp: {} 3.0", "got: {} 2.0")
+
+
+def test_presets_are_listed_and_printed_as_rule_files(tmp_path: Path) -> None:
+    assert {one["name"] for one in json.loads(_run("presets", "--json").output)} == set(PRESETS)
+    assert _run("presets").output.startswith("preset\talerts\tabout\nbridges\t9\t")
+    file = tmp_path / "own.yml"
+    file.write_text(_run("presets", "service p95=2s").output)
+    assert "> 2\n" in file.read_text()
+    assert _run("check", str(file), "preset:service p95=2s").output.splitlines() == [
+        f"{file}: 5 rules",
+        "preset:service p95=2s: 5 rules",
+    ]
+
+
+def test_a_preset_that_does_not_exist_is_refused() -> None:
+    result = _run("presets", "bridgess")
+    assert result.exit_code == BAD_USAGE
+    assert "there is no preset 'bridgess'; there are bridges" in result.output

@@ -69,7 +69,7 @@ def answering(*answers: str) -> Prompt:
 @pytest.mark.parametrize("preset", CHOICES)
 def test_what_is_written_loads_once_its_variables_are_set(preset: str, tmp_path: Path) -> None:
     plan = created(given(preset), tmp_path)
-    assert plan.flows
+    assert plan.flows or plan.invariants.invariants
     assert plan.warnings == ()
     assert set(plan.watches) == set(plan.settings.networks)
     assert list(plan.settings.receivers) == ["console"]
@@ -89,6 +89,26 @@ def test_every_flow_can_open_and_end_on_the_networks_chosen(preset: str, tmp_pat
     for flow in created(given(preset), tmp_path).flows:
         assert flow.origins
         assert all(step.severity for step in flow.expected)
+
+
+@pytest.mark.parametrize(
+    ("preset", "kinds"),
+    [
+        ("connext", {"paused", "owner", "events"}),
+        ("hyperlane", {"owner", "constant"}),
+        ("layerzero-oft", {"owner", "constant"}),
+        ("cctp-v1", {"paused", "constant"}),
+        ("cctp-v2", {"paused", "constant"}),
+        ("op-stack", {"paused", "implementation", "proxy_admin", "rises"}),
+        ("safe", {"safe_threshold", "safe_singleton", "safe_guard", "safe_modules", "events"}),
+    ],
+)
+def test_presets_have_invariants_of_their_protocols(preset: str, kinds: set[str], tmp_path: Path) -> None:
+    first, second = PRESETS[preset].networks[:2]
+    plan = created(with_addresses(Given(preset=preset, networks=[first, second])), tmp_path)
+    compiled = {one.name for one in plan.invariants.invariants}
+    assert compiled == set(plan.settings.invariants)
+    assert {one.kind for one in plan.settings.invariants.values()} == kinds
 
 
 def test_flags_alone_decide_everything(tmp_path: Path) -> None:

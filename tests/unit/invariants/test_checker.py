@@ -11,7 +11,7 @@ from chainwatch.config import read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.reads import BlockRead
-from chainwatch.model import Batch, Header, Seen
+from chainwatch.model import Batch, Event, Header, Seen
 from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
@@ -58,18 +58,25 @@ class Chains:
         self.now = 0.0
         self.alerts = Alerts()
         self.checker = InvariantChecker.of(plan, by_clock=by_clock)
-        checkers: list[Checker] = [FlowChecker([]), self.checker]
+        checkers: list[Checker] = [FlowChecker.of(plan), self.checker]
         self.pipeline = Pipeline(checkers, plan.settings.networks, plan.decode, self.alerts)
         target = self.checker.fingerprints(plan.settings)
         work = Recomputation(self.pipeline, plan.read_again, self.alerts, target)
         while work.step(connection, 0.0):
             pass
 
-    def mine(self, number: int, network: str = "alpha", fork: int = 0, back_to: int | None = None) -> None:
+    def mine(
+        self,
+        number: int,
+        network: str = "alpha",
+        fork: int = 0,
+        back_to: int | None = None,
+        events: tuple[Event, ...] = (),
+    ) -> None:
         """Read the block ``number``, whose time is 1,000 + 10 × it."""
         ancestor = None if back_to is None else header(back_to)
         last = header(number, fork)
-        batch = Batch(network, number, last, headers=(last,), ancestor=ancestor, first_timestamp=1_000)
+        batch = Batch(network, number, last, events, (), (last,), ancestor, first_timestamp=1_000)
         self.now = max(self.now, last.timestamp)
         self.pipeline.process(self.connection, [batch], self.now)
 
@@ -182,12 +189,46 @@ def test_a_replay_raises_the_same_however_long_it_takes(connection: sa.Connectio
 
 def test_a_check_that_is_rare_is_missed_after_the_same_time(connection: sa.Connection) -> None:
     chains = Chains(connection, plan_of(floor={**FLOOR, "every": "1h"}))
-    chains.step(1, "funds: the call reverts")
-    for number in range(2, 31):
+    chains.step(1, 10)
+    for number in range(2, 260):
+        chains.mine(number)
+    chains.step(260, "funds: the call reverts")
+    for number in range(261, 290):
         chains.mine(number)
     assert chains.raised == []
-    chains.mine(31)
-    assert chains.raised == [("InvariantUnread", 1_010, None, "")]
+    chains.mine(290)
+    assert chains.raised == [("InvariantUnread", 3_600, None, "")]
+
+
+def test_a_check_that_failed_is_repeated_at_the_next_blocks(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor={**FLOOR, "every": "1h"}))
+    chains.step(1, 10)
+    for number in range(2, 260):
+        chains.mine(number)
+    chains.step(260, "funds: the call reverts")  # at 3,600
+    for number, funds in ((261, "funds: the call reverts"), (262, 9), (263, 9)):
+        chains.mine(number)
+        assert chains.wanted() == ([number] if number < 263 else [])
+        chains.answer(lambda *_, given=funds: given if isinstance(given, str) else {"funds": given})
+    assert chains.raised == [("InvariantViolated", 3_620, None, "")]
+
+
+def test_a_block_after_the_common_ancestor_may_be_as_early_as_a_check_elsewhere(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(backed=BACKED))
+    for network in ("alpha", "beta"):
+        chains.mine(1, network)
+        chains.mine(2, network)
+    chains.mine(3, "beta")
+    chains.see("alpha", 1_031)
+    chains.answer(lambda *_: {"locked": 5}, "alpha")
+    chains.answer(lambda *_: {"minted": 5}, "beta")
+    (*_, check) = invariants.checks(connection, "backed")
+    assert (check.network, check.positions) == ("beta", {"alpha": 2, "beta": 3})
+    chains.mine(3, fork=1, back_to=2)
+    (*_, newest) = (one for one in invariants.checks(connection, "backed") if one.network == "beta")
+    assert newest.positions == {"alpha": 3, "beta": 3}
 
 
 def test_blocks_that_are_caught_up_with_are_not_missed(connection: sa.Connection) -> None:

@@ -83,7 +83,7 @@ BALANCE = {"network": "alpha", "address": A, "balance": True}
         ({**BALANCE, "network": ["alpha", "beta"]}, "sum = true"),
         ({**BALANCE, "sum": True}, "sum = true"),
         ({**BALANCE, "network": "gamma"}, "no network"),
-        ({"flow": "connext", "amount": "in_flight"}, "unknown key"),
+        ({"flow": "connext", "amount": "in_flight"}, "no flow is called"),
         ({"address": A, "balance": True}, "network"),
         ({"network": "alpha", "address": A, "storage": -1}, "slot"),
         ({"network": "alpha", "address": A, "call": "balanceOf"}, "expected a function"),

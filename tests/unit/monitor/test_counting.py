@@ -9,7 +9,7 @@ from chainwatch.model import Occurrence, Transfer
 from chainwatch.monitor.counting import Counting, step_times
 from chainwatch.pipeline.pipeline import Outcome
 from chainwatch.presentation.presenter import Asset, Presenter
-from chainwatch.support.counters import AMOUNTS, OPENED, REACHED, STEP_SECONDS, Histogram
+from chainwatch.support.counters import AMOUNTS, OPENED, REACHED, STEP_SECONDS, TRANSFER_SECONDS, Histogram
 from tests.support.flows import flow as bridge_flow
 
 NOTHING = Transfer("bridge", "1")
@@ -94,6 +94,7 @@ def test_a_transfer_counts_once_when_it_is_opened_and_with_each_status_that_it_r
     counting.count(news)
     assert OPENED[route] == 1
     assert AMOUNTS[*route, "alpha", bytes(20)] == 7
+    assert TRANSFER_SECONDS.observed()[route].total == 30
     assert (REACHED[*route, "open"], REACHED[*route, "complete"], REACHED[*route, "excluded"]) == (1, 1, 0)
 
 

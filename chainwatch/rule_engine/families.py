@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import version
 from typing import TypeVar
 
 from prometheus_client.core import (
@@ -14,8 +13,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from chainwatch.api.alertmanager.gettable import VERSION
-from chainwatch.operations.measures import OTHERS, Measures
+from chainwatch.operations.measures import OTHERS, Measures, place_label
 from chainwatch.operations.queries import NetworkView
 from chainwatch.support import counters
 from chainwatch.support.counters import Count, Histogram
@@ -29,18 +27,19 @@ ATTEMPT_OUTCOMES = ("delivered", "failed", "dead")
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 
 
-def families(measures: Measures) -> Iterator[Metric]:
-    """Yield each family of metrics with its samples."""
-    yield from _builds()
+def families(measures: Measures, builds: Mapping[str, str]) -> Iterator[Metric]:
+    """Yield each family of metrics with its samples. ``builds``: versions by the name of what has them."""
+    yield from _builds(builds)
     yield from _of_networks(measures)
     yield from _of_endpoints(measures)
     yield from _of_transfers(measures)
+    yield from _of_invariants(measures)
     yield from _of_alerts(measures)
     yield from _of_process()
 
 
-def _builds() -> Iterator[Metric]:
-    for name, number in (("chainwatch", version("chainwatch")), ("alertmanager", VERSION)):
+def _builds(builds: Mapping[str, str]) -> Iterator[Metric]:
+    for name, number in builds.items():
         build = InfoMetricFamily(f"{name}_build", f"The version of {name} that runs, or is spoken here")
         build.add_metric([], {"version": number})
         yield build
@@ -147,6 +146,45 @@ def _of_transfers(measures: Measures) -> Iterator[Metric]:
         counters.STEP_SECONDS,
         measures.flows,
     )
+    yield _histogram(
+        "transfer_latency_seconds",
+        "Chain time from a transfer's opening to its last step, of the transfers that became complete since the start",
+        ROUTE,
+        counters.TRANSFER_SECONDS,
+        measures.flows,
+    )
+
+
+def _of_invariants(measures: Measures) -> Iterator[Metric]:
+    labels = ["invariant"]
+    some = measures.invariants
+    values = {
+        (one.name, value, network): number for one in some for (value, network), number in one.values.items()
+    }
+    yield _gauge(
+        "invariant_value",
+        "A value that an invariant read at the block of its newest check",
+        [*labels, "value", "network"],
+        values,
+    )
+    yield _gauge(
+        "invariant_holds",
+        "1 if an invariant held at its newest check, 0 if not",
+        labels,
+        {(one.name,): float(one.holds) for one in some if one.holds is not None},
+    )
+    yield _gauge(
+        "invariant_unread",
+        "1 if an invariant cannot be checked as its values are not read",
+        labels,
+        {(one.name,): float(one.is_unread) for one in some},
+    )
+    yield _gauge(
+        "invariant_checked_timestamp_seconds",
+        "Chain time of an invariant's newest check",
+        labels,
+        {(one.name,): one.checked_at for one in some if one.checked_at is not None},
+    )
 
 
 def _of_alerts(measures: Measures) -> Iterator[Metric]:
@@ -184,6 +222,15 @@ def _of_process() -> Iterator[Metric]:
         ("read", "write"),
     )
     yield _counter("task_crashes", "Crashes of supervised tasks", ["task"], dict(counters.CRASHES))
+    yield _counter(
+        "samples", "Samples that were taken, by where they came from", ["source"], dict(counters.SAMPLES)
+    )
+    yield _counter(
+        "samples_refused",
+        "Samples that were refused, and why",
+        ["source", "reason"],
+        dict(counters.SAMPLES_REFUSED),
+    )
 
 
 def _among(count: Count, names: Iterable[str]) -> dict[tuple[str, ...], int]:
@@ -221,5 +268,6 @@ def _histogram(
     bounds = [*map(str, map(float, observed.bounds)), "+Inf"]
     for values, buckets in observed.observed().items():
         if values[0] in set(names):
-            family.add_metric(values, list(zip(bounds, buckets.cumulative, strict=True)), buckets.total)
+            shown = values if labels != ROUTE else (values[0], *map(place_label, values[1:]))
+            family.add_metric(shown, list(zip(bounds, buckets.cumulative, strict=True)), buckets.total)
     return family

@@ -1,0 +1,25 @@
+"""What both versions of Circle's CCTP have in common."""
+
+from __future__ import annotations
+
+from chainwatch.init.presets.preset import Networks, invariant_table
+
+THRESHOLD = "function signatureThreshold() view returns (uint256)"
+ATTESTERS = "function getNumEnabledAttesters() view returns (uint256)"
+MANAGER = "function attesterManager() view returns (address)"
+
+
+def circle_invariants(transmitter: str, networks: Networks) -> str:
+    """Return what must hold of the transmitter on each of ``networks``: that it runs, and whose signatures it takes."""
+    return "".join(
+        invariant_table(
+            f"{transmitter}-{network}-{name}", kind, network=network, contract=transmitter, every="1m", **keys
+        )
+        for network in networks
+        for name, kind, keys in (
+            ("paused", "paused", {}),
+            ("threshold", "constant", {"call": THRESHOLD, "severity": "P0"}),
+            ("attesters", "constant", {"call": ATTESTERS, "severity": "P0"}),
+            ("manager", "constant", {"call": MANAGER, "severity": "P0"}),
+        )
+    )

@@ -1,0 +1,82 @@
+"""docs/invariant-kinds.md, from the tables of kinds."""
+
+from __future__ import annotations
+
+from chainwatch.config.kinds import Family, Kind, families
+from chainwatch.operations.kinds import example_text, parameters_of
+
+INTRODUCTION = """\
+# Kinds of invariants
+
+<!-- Written by scripts/docs.py from chainwatch/config/kinds/tables: change those, then run it. -->
+
+A kind is an [invariant](invariants.md) that is written already: name it, give its parameters, and its values, condition,
+severity and message come with it. `severity`, `every`, `for`, `align`, `message` and `runbook_url` beside the parameters
+replace the kind's own.
+
+```toml
+[invariants.treasury-owners]
+kind = "safe_owners"
+network = "ethereum"
+safe = "0x…"
+owners = ["0x…", "0x…", "0x…"]
+runbook_url = "https://runbooks.example.org/safe"
+```
+
+`chainwatch check` names the parameter of every mistake, `chainwatch invariants test NAME` reads the values now, and
+`chainwatch invariants kinds [NAME]` shows this list. Amounts are in whole tokens, of `decimals`. Addresses in the examples
+are public contracts and accounts: put your own there.
+
+What else is watched, and by what:
+
+- Heads that differ between endpoints, and endpoints that lag: every network by itself, see
+  [`LogsDisputed`, `NetworkLagging` and `EndpointDegraded`](alerts.md).
+- Transfers that are late, forged, repeated or changed: [flows](writing-a-flow.md) and their [presets](presets.md).
+- A message without its deposit in the same receipt: a flow whose opening names the deposit as
+  [a sibling](writing-a-flow.md#two-events-of-one-transaction).
+- Withdrawals that the L2 never sent (Monitorism `withdrawals`, `faultproof_withdrawals`): the
+  [preset `op-stack`](presets.md#op-stack-withdrawals).
+- The share of a portal that one withdrawal takes, and output roots (Monitorism `fault`): `withdrawal_safety` and
+  `fault_detector` of [Pessimism's API](pessimism.md).
+
+Reads of state and events cannot do what Monitorism's `conservation_monitor` does (ether conserved in every L2 block), nor
+`withdrawals-v2` (proofs verified again), which need traces, nor `transaction_monitor`, which reads every transaction.
+"""
+
+
+def page() -> str:
+    """The whole page in Markdown."""
+    contents = "\n".join(
+        f"- {family.title}: " + ", ".join(f"[`{kind.name}`](#{kind.name})" for kind in family.kinds)
+        for family in families()
+    )
+    return "\n".join([INTRODUCTION, contents, "", *map(_family, families())])
+
+
+def _family(family: Family) -> str:
+    return "\n\n".join([f"## {family.title}", family.about, *map(_kind, family.kinds)]) + "\n"
+
+
+def _kind(kind: Kind) -> str:
+    rows = [
+        f"| `{one.name}` | {one.type} | {'required' if one.required else _code(one.default)} | {one.meaning} |"
+        for one in parameters_of(kind)
+    ]
+    condition = " and ".join(kind.template["assert"])
+    return "\n".join(
+        [
+            f"### `{kind.name}`",
+            "",
+            f"{kind.about} {kind.template['severity']}. Holds while `{condition}`. *After:* {kind.source}",
+            "",
+            "| parameter | type | default | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            f"```toml\n{example_text(kind)}\n```",
+        ]
+    )
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "—"

@@ -1,0 +1,155 @@
+"""Kinds of invariants: each example compiles, parameters become conditions, mistakes are named."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.cli import main
+from chainwatch.config import ConfigError, read_dict
+from chainwatch.config.kinds import Kind, kinds
+from chainwatch.plan import make_plan
+
+A, B, C = ("0x" + digit * 40 for digit in "123")
+EVENT = {"type": "event", "name": "AddedOwner", "inputs": [{"name": "owner", "type": "address"}]}
+NETWORKS = {
+    name: {"chain_id": number, "rpc": ["http://x"]}
+    for number, name in enumerate(("ethereum", "optimism", "base"), 1)
+}
+
+
+def compiled(folder: Path, kind: str, **parameters: Any) -> Invariant:
+    (folder / "abi.json").write_text(json.dumps([EVENT]))
+    contract = {"abi": str(folder / "abi.json"), "address": A}
+    config = {
+        "networks": NETWORKS,
+        "contracts": dict.fromkeys(("bridge", "token", "safe"), contract),
+        "invariants": {"i": {"kind": kind, **parameters}},
+    }
+    return make_plan(read_dict(config, {"SECRET": "hunter2"})).invariants.invariants[0]
+
+
+@pytest.mark.parametrize("kind", kinds().values(), ids=kinds())
+def test_every_example_is_an_invariant(kind: Kind, tmp_path: Path) -> None:
+    made = compiled(tmp_path, kind.name, **kind.example)
+    assert made.severity == kind.template["severity"]
+    assert made.message
+    assert "{" not in made.condition.source + made.message
+    assert not [name for name in kind.example if name not in kind.parameters]
+
+
+@pytest.mark.parametrize("kind", kinds().values(), ids=kinds())
+def test_every_parameter_that_is_required_is_asked_for(kind: Kind, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        compiled(tmp_path, kind.name)
+    missing = {problem.path[2] for problem in refused.value.problems if len(problem.path) > 2}
+    assert missing == {name for name, one in kind.parameters.items() if one.is_required}
+
+
+def test_places_with_other_decimals_are_summed_up_exactly(tmp_path: Path) -> None:
+    made = compiled(
+        tmp_path,
+        "conservation",
+        locked=[
+            {"network": "ethereum", "token": A, "holder": B, "decimals": 6},
+            {"network": "ethereum", "holder": B},
+        ],
+        minted=[{"network": "optimism", "token": C}, {"network": "base", "token": C, "decimals": 6}],
+        tolerance=2,
+    )
+    assert {value.name: value.reads[value.networks[0]].kind for value in made.values} == {
+        "locked_1": "call",
+        "locked_2": "balance",
+        "minted_1": "call",
+        "minted_2": "call",
+    }
+    backed = {"locked_1": 10 * 10**6, "locked_2": 5 * 10**18, "minted_1": 10 * 10**18, "minted_2": 7 * 10**6}
+    assert made.holds(backed, None)
+    assert not made.holds({**backed, "minted_2": 7 * 10**6 + 1}, None)
+
+
+def test_lists_are_compared_in_any_order(tmp_path: Path) -> None:
+    made = compiled(tmp_path, "safe_owners", network="ethereum", safe=A, owners=[B, C])
+    assert made.holds({"owners": [C, B]}, None)
+    assert not made.holds({"owners": [C]}, None)
+    assert not made.holds({"owners": [C, A]}, None)
+    assert not made.holds({"owners": [A, B, C]}, None)
+    none = compiled(tmp_path, "safe_modules", network="ethereum", safe=A)
+    assert none.holds({"modules": []}, None)
+    assert not none.holds({"modules": [A]}, None)
+
+
+def test_amounts_are_in_whole_tokens(tmp_path: Path) -> None:
+    made = compiled(tmp_path, "balance", network="ethereum", address=A, lower="0.1", upper=1.5)
+    assert made.condition.source == f"funds >= {10**17} and funds <= {15 * 10**17}"
+    with pytest.raises(ConfigError, match="at most 6 decimals"):
+        compiled(tmp_path, "token_balance", network="base", token=A, address=B, decimals=6, lower="0.1234567")
+
+
+def test_what_stands_beside_the_parameters_replaces_what_the_kind_says(tmp_path: Path) -> None:
+    made = compiled(
+        tmp_path, "owner", network="ethereum", contract="bridge", owner=B, severity="P3", message="Call Ann."
+    )
+    assert (made.severity, made.message, made.every) == ("P3", "Call Ann.", "block")
+    assert made.values[0].reads["ethereum"].address == bytes.fromhex(A[2:])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"network": 5}, r"i\.network: expected text that is not empty, found 5"),
+        ({"severity": "urgent"}, r"i\.severity: expected a severity"),
+        ({"values": {}}, r"i\.values: the kind balance has values of its own"),
+        ({"lower": -1}, r"i\.lower: expected an amount in whole tokens"),
+        ({"lower": True}, r"i\.lower: expected an amount"),
+        ({"lower": 1e300}, r"i\.lower: expected an amount"),
+        ({"decimals": 78}, r"i\.decimals: expected a number of decimals from 0 to 77, found 78"),
+        ({"address": "${SECRET}"}, r"i\.address: expected an address.*found the value of \$\{SECRET\}"),
+        ({"network": "${SECRET}"}, r"i\.network.*no network is called"),
+        ({"kind": ["balance"]}, r"i\.kind: there is no such kind"),
+    ],
+)
+def test_mistakes_are_at_their_parameters(parameters: dict[str, Any], message: str, tmp_path: Path) -> None:
+    given = {"kind": "balance", "network": "ethereum", "address": A, "lower": 1, **parameters}
+    with pytest.raises(ConfigError, match=message):
+        compiled(tmp_path, **given)
+
+
+def test_what_only_the_whole_configuration_shows_is_at_parameters_too(tmp_path: Path) -> None:
+    rows = {"locked": [{"network": "base", "holder": A}], "minted": [{"network": "base", "token": "usdc"}]}
+    with pytest.raises(ConfigError, match=r'i\.minted\[0\]\.token: no contract is called "usdc"'):
+        compiled(tmp_path, "conservation", **rows)
+    fee = {"network": "base", "contract": A, "expected": 1}
+    with pytest.raises(ConfigError, match=r"i\.call: expected a function such as"):
+        compiled(tmp_path, "constant", **fee, call="fee()")
+    with pytest.raises(ConfigError, match=r"invariants\.i: assert: .*cannot be compared"):
+        compiled(
+            tmp_path, "constant", **{**fee, "expected": "x"}, call="function fee() view returns (uint256)"
+        )
+
+
+@pytest.mark.parametrize(
+    "value", [None, [], {}, [[]], [{}], [None], "", "0x", 2**300, -1, True, 1.5, [{"network": []}]]
+)
+@pytest.mark.parametrize("kind", kinds().values(), ids=kinds())
+def test_no_value_of_a_parameter_is_a_crash(kind: Kind, value: Any, tmp_path: Path) -> None:
+    for name in kind.parameters:
+        with suppress(ConfigError):
+            compiled(tmp_path, kind.name, **{**kind.example, name: value})
+
+
+def test_the_command_lists_and_shows_them() -> None:
+    rows = json.loads(CliRunner().invoke(main, ["invariants", "kinds", "--json"]).stdout)
+    assert [row["name"] for row in rows] == list(kinds())
+    shown = CliRunner().invoke(main, ["invariants", "kinds", "conservation"]).stdout
+    assert "locked.holder" in shown
+    assert '[invariants.conservation]\nkind = "conservation"' in shown
+    unknown = CliRunner().invoke(main, ["invariants", "kinds", "onwer"])
+    assert unknown.exit_code == 1
+    assert "owner" in unknown.stderr

@@ -1,0 +1,251 @@
+"""Values of flows: transfers under way, counted as of the moment of each check."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chainwatch.checker.flow import Flow
+from chainwatch.checker.invariants.flow_measure import FlowMeasure, Moment, measure
+from chainwatch.checker.transfer import settle, with_events
+from chainwatch.config import ConfigError, read_dict
+from chainwatch.model import Event, RawLog, Transfer
+from chainwatch.plan import Plan, make_plan
+from chainwatch.store import invariants, schema
+from tests.support.flows import event, flow
+from tests.support.judging import coverage, occurrences
+from tests.unit.invariants.test_checker import NETWORKS, SAFE, Chains, header
+
+TOKEN = "0x" + "70" * 20
+OTHER = "0x" + "71" * 20
+
+
+def _abi(name: str, *inputs: tuple[str, str]) -> dict[str, Any]:
+    params = [{"name": one, "type": kind, "indexed": False} for one, kind in inputs]
+    return {"type": "event", "name": name, "inputs": params, "anonymous": False}
+
+
+ABI = [
+    _abi("Sent", ("id", "uint256"), ("to", "uint256"), ("amount", "uint256"), ("asset", "address")),
+    _abi("Filled", ("id", "uint256")),
+]
+SIGNATURES = {"Sent": "Sent(uint256,uint256,uint256,address)", "Filled": "Filled(uint256)"}
+BRIDGE = {
+    "contract": "bridge",
+    "key": "id",
+    "opens": {
+        "step": "send",
+        "event": "Sent",
+        "destination": "to",
+        "amount": "amount",
+        "asset": "asset",
+    },
+    "expects": [{"step": "fill", "event": "Filled", "within": "1h"}],
+}
+IN_FLIGHT = {"flow": "bridge", "amount": "in_flight", "asset": "usdc"}
+BACKED: dict[str, Any] = {
+    "values": {
+        "locked": {"network": "alpha", "address": SAFE, "balance": True},
+        "minted": {"network": "beta", "address": SAFE, "balance": True},
+        "in_flight": IN_FLIGHT,
+    },
+    "assert": "locked + in_flight >= minted",
+}
+EXACT = {**BACKED, "assert": "locked - in_flight == minted"}
+
+
+def plan_of(folder: Path, **tables: Mapping[str, Any]) -> Plan:
+    (folder / "bridge.json").write_text(json.dumps(ABI))
+    return make_plan(
+        read_dict(
+            {
+                "networks": NETWORKS,
+                "contracts": {"bridge": {"abi": str(folder / "bridge.json"), "address": "0x" + "b1" * 20}},
+                "assets": {"usdc": {"address": TOKEN, "decimals": 6}, "raw": {"address": OTHER}},
+                "flows": {"bridge": BRIDGE},
+                "invariants": tables,
+            }
+        )
+    )
+
+
+@pytest.fixture
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        yield connection
+    engine.dispose()
+
+
+def made(network: str, block: int, name: str, index: int = 0, **args: Any) -> Event:
+    there = header(block)
+    log = RawLog(
+        block,
+        there.hash,
+        there.timestamp,
+        index,
+        bytes([block, index]) * 16,
+        b"\x01" * 20,
+        (b"\2" * 32,),
+        b"",
+    )
+    return Event(network, "bridge", name, SIGNATURES[name], args, log)
+
+
+def sent(block: int, number: int, amount: int, asset: str = TOKEN, index: int = 0) -> Event:
+    return made("alpha", block, "Sent", index, id=number, to=2, amount=amount, asset=asset)
+
+
+def filled(block: int, number: int) -> Event:
+    return made("beta", block, "Filled", id=number)
+
+
+class World:
+    """What is locked on alpha and minted on beta, by block."""
+
+    def __init__(self, connection: sa.Connection, plan: Plan) -> None:
+        self.chains = Chains(connection, plan)
+        self.by_block: dict[tuple[str, int], int] = {}
+
+    def mine(self, network: str, number: int, amount: int, *events: Event) -> None:
+        self.by_block[network, number] = amount
+        self.chains.mine(number, network, events=events)
+
+    def read(self) -> None:
+        for network, key in (("alpha", "locked"), ("beta", "minted")):
+            self.chains.answer(
+                lambda _name, block, n=network, k=key: {k: self.by_block[n, block]},  # type: ignore[misc]
+                network,
+            )
+
+
+def answers(connection: sa.Connection) -> list[tuple[str, int, bool | None]]:
+    return [(c.network, c.block, c.holds) for c in invariants.checks(connection, "backed")]
+
+
+def test_a_transfer_under_way_is_no_breach_and_a_mint_of_nothing_is_one(
+    connection: sa.Connection, tmp_path: Path
+) -> None:
+    world = World(connection, plan_of(tmp_path, backed=EXACT))
+    world.mine("alpha", 1, 100)
+    world.mine("beta", 1, 100)
+    world.mine("alpha", 2, 110, sent(2, 1, 10), sent(2, 2, 7, OTHER, index=1))
+    world.mine("beta", 2, 100)
+    world.mine("alpha", 3, 110)
+    world.mine("beta", 3, 110, filled(3, 1))
+    world.mine("alpha", 4, 110)
+    world.mine("beta", 4, 115)
+    world.mine("alpha", 5, 110)
+    world.mine("beta", 5, 110)
+    world.read()
+    found = answers(connection)
+    assert {block for _, block, holds in found if holds is False} == {4}
+    assert {block for _, block, holds in found if holds} >= {2, 3, 5}
+    (first, second) = world.chains.alerts.signals
+    assert "in_flight = 0" in first.annotations["values"]
+    assert (first.ends_at, second.ends_at) == (None, 1_050)
+
+
+@pytest.mark.parametrize("lock", [2, 3])
+def test_a_mint_whose_lock_is_not_seen_yet_is_no_breach(
+    connection: sa.Connection, tmp_path: Path, lock: int
+) -> None:
+    """The block of the lock is not read yet; it has the time of the mint's, or a later one, as clocks differ."""
+    world = World(connection, plan_of(tmp_path, backed=BACKED))
+    world.mine("alpha", 1, 100)
+    world.mine("beta", 1, 100)
+    world.mine("beta", 2, 110, filled(2, 1))
+    world.read()
+    assert not any(block == 2 and holds is not None for _, block, holds in answers(connection))
+    for number in (2, 3, 4):
+        events = (sent(number, 1, 10),) if number == lock else ()
+        world.mine("alpha", number, 110 if number >= lock else 100, *events)
+    for number in (3, 4):
+        world.mine("beta", number, 110)
+    world.read()
+    assert not world.chains.alerts.signals
+    assert ("beta", 2, True) in answers(connection)
+
+
+def test_what_is_measured_can_be_a_count_an_age_and_a_latency(
+    connection: sa.Connection, tmp_path: Path
+) -> None:
+    measures = {
+        "count": {"flow": "bridge", "count": "in_flight"},
+        "age": {"flow": "bridge", "age": "oldest"},
+        "took": {"flow": "bridge", "latency": 90, "within": "1h"},
+        "units": {**IN_FLIGHT, "decimals": 18, "origin": "alpha", "destination": ["beta"]},
+    }
+    plan = plan_of(tmp_path, backed={"values": measures, "assert": "count < 0"})
+    world = World(connection, plan)
+    for network in ("alpha", "beta"):
+        world.mine(network, 1, 0)
+    world.mine("alpha", 2, 0, sent(2, 1, 10), sent(2, 2, 7, index=1))
+    world.mine("beta", 4, 0, filled(4, 2))
+    world.mine("alpha", 5, 0)
+    world.mine("beta", 6, 0)
+    world.mine("alpha", 6, 0)
+    name, checks = "backed", invariants.checks(connection, "backed")
+    last = next(c for c in reversed(checks) if c.holds is not None)
+    (reading,) = invariants.readings_at(connection, {(name, last.network, last.block)}).values()
+    assert reading.content == {"count": 1, "age": 40, "took": 20, "units": 10 * 10**12}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"flow": "bridg", "count": "in_flight"}, "no flow is called"),
+        ({"flow": "bridge"}, "exactly one of amount"),
+        ({"flow": "bridge", "count": "in_flight", "age": "oldest"}, "exactly one of amount"),
+        ({**IN_FLIGHT, "asset": "usd"}, "no asset is called"),
+        ({**IN_FLIGHT, "asset": "raw", "decimals": 18}, "has no `decimals`"),
+        ({**IN_FLIGHT, "decimals": 3}, "has 6 decimals"),
+        ({**IN_FLIGHT, "origin": "gamma"}, "has gamma as its origin"),
+        ({**IN_FLIGHT, "until": "filll"}, "no step filll"),
+        ({**IN_FLIGHT, "network": "alpha"}, "neither `network`"),
+        ({"flow": "bridge", "latency": 90}, "`within`"),
+        ({"network": "alpha", "address": SAFE, "balance": True, "origin": "alpha"}, "only with `flow`"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, value: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan_of(tmp_path, i={"values": {"a": value}, "assert": "a > 0"})
+
+
+BRIDGE_FLOW: Flow = flow(settle={"on": "origin"})
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 60), st.none() | st.integers(0, 90), st.none() | st.integers(0, 90)),
+        max_size=6,
+    ),
+    st.integers(0, 90),
+)
+def test_what_is_under_way_is_as_of_the_moment(
+    transfers: list[tuple[int, int | None, int | None]], at: int
+) -> None:
+    """Whatever was read since: a sum over transfers that opened by then and had not ended by then."""
+    stored = []
+    expected = 0
+    for number, (opened, fill, settled) in enumerate(transfers):
+        events = [event("alpha", "Sent", opened, id=number, amount=10**number)]
+        fill = None if fill is None else max(fill, opened)
+        settled = None if settled is None else max(settled, opened)
+        events += [] if fill is None else [event("beta", "Filled", fill, id=number)]
+        events += [] if settled is None else [event("alpha", "Settled", settled, id=number, log_index=1)]
+        known = with_events(Transfer("bridge", str(number)), occurrences(BRIDGE_FLOW, events))
+        stored.append(settle(BRIDGE_FLOW, known, coverage(200, 200), now=200).transfer)
+        ended = None if fill is None or settled is None else max(fill, settled)
+        if opened <= at and (ended is None or ended > at):
+            expected += 10**number
+    wanted = FlowMeasure(BRIDGE_FLOW, "amount", frozenset(), frozenset(), ("fill", "settle"))
+    assert measure(wanted, stored, Moment(at, {})) == expected
