@@ -76,7 +76,7 @@ class InvariantTransaction:
     def apply_read(self, result: ReadResult) -> None:
         """Store what was read of blocks that are still in the chain."""
         if isinstance(result, EventsRead):
-            sessions.apply(self._work, result)
+            sessions.apply(self._work, result, self._checker.waiting)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -155,10 +155,10 @@ class InvariantTransaction:
                 if again:
                     judging.measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
+        waiting, now = self._checker.waiting, self._checker.clock(self._work)
         if judged:
-            now = self._checker.clock(self._work)
-            judging.judge(self._work, judged, self._kept, self._checker.waiting, now)
-        sessions.settle(self._work, running, self._before)
+            judging.judge(self._work, judged, self._kept, waiting, now)
+        sessions.settle(self._work, running, self._before, waiting, now)
 
     def judge_seen(self, network: str) -> None:
         """Do nothing: `settle` has judged all."""

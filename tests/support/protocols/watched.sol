@@ -288,3 +288,89 @@ contract WatchedState {
         return (validators, 1);
     }
 }
+
+struct WithdrawalTransaction {
+    uint256 nonce;
+    address sender;
+    address target;
+    uint256 value;
+    uint256 gasLimit;
+    bytes data;
+}
+
+function hashOf(WithdrawalTransaction memory tx_) pure returns (bytes32) {
+    return keccak256(abi.encode(tx_.nonce, tx_.sender, tx_.target, tx_.value, tx_.gasLimit, tx_.data));
+}
+
+/// The OP stack's L2ToL1MessagePasser.
+contract WatchedPasser {
+    mapping(bytes32 => bool) public sentMessages;
+    uint256 nonce;
+
+    event MessagePassed(
+        uint256 indexed nonce,
+        address indexed sender,
+        address indexed target,
+        uint256 value,
+        uint256 gasLimit,
+        bytes data,
+        bytes32 withdrawalHash
+    );
+
+    function initiateWithdrawal(address target, uint256 gasLimit, bytes calldata data) external payable {
+        WithdrawalTransaction memory tx_ =
+            WithdrawalTransaction(nonce++, msg.sender, target, msg.value, gasLimit, data);
+        bytes32 hash = hashOf(tx_);
+        sentMessages[hash] = true;
+        emit MessagePassed(tx_.nonce, msg.sender, target, msg.value, gasLimit, data, hash);
+    }
+}
+
+/// The OP stack's portal, L2OutputOracle and DisputeGameFactory, without any proof.
+contract WatchedPortal {
+    struct OutputRootProof {
+        bytes32 version;
+        bytes32 stateRoot;
+        bytes32 messagePasserStorageRoot;
+        bytes32 latestBlockhash;
+    }
+
+    event WithdrawalProven(bytes32 indexed withdrawalHash, address indexed from, address indexed to);
+    event OutputProposed(
+        bytes32 indexed outputRoot, uint256 indexed l2OutputIndex, uint256 indexed l2BlockNumber, uint256 l1Timestamp
+    );
+    event DisputeGameCreated(address indexed disputeProxy, uint32 indexed gameType, bytes32 indexed rootClaim);
+
+    uint256 outputs;
+
+    receive() external payable {}
+
+    function proveWithdrawalTransaction(
+        WithdrawalTransaction memory tx_,
+        uint256,
+        OutputRootProof calldata,
+        bytes[] calldata
+    ) external {
+        emit WithdrawalProven(hashOf(tx_), tx_.sender, tx_.target);
+    }
+
+    function proveUnseen(bytes32 hash, address from, address to) external {
+        emit WithdrawalProven(hash, from, to);
+    }
+
+    function proposeL2Output(bytes32 root, uint256 l2BlockNumber) external {
+        emit OutputProposed(root, outputs++, l2BlockNumber, block.timestamp);
+    }
+
+    function create(uint32 gameType, bytes32 root, uint256 l2BlockNumber) external {
+        emit DisputeGameCreated(address(new WatchedGame(l2BlockNumber)), gameType, root);
+    }
+}
+
+contract WatchedGame {
+    uint256 public l2BlockNumber;
+
+    constructor(uint256 number) {
+        l2BlockNumber = number;
+    }
+}
