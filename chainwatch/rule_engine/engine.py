@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.manager import RuleManager
+from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
+from chainwatch.rule_engine.scraping import Scrapes
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -23,14 +25,18 @@ class RuleEngine:
         """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
         self.persistence = Persistence(self.tsdb, self.loaded)
         self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
+        self._scrapes = Scrapes(self.intake)
         self._pushed: PushGroups | None = None
         self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
+        clock = running.alerting.clock
         return {
             "samples": lambda: self.persistence.run(running.database),
             "pushed groups": self.pushed_groups(running).repeat,
+            "own metrics": OwnMetrics(running, self.intake).sample,
+            **self._scrapes.tasks(running.plan.settings.scrape, clock),
             "rules": lambda: self._manager.run(running),
         }
 
