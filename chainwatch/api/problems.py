@@ -30,9 +30,15 @@ _STATUS_OF = {NotFound: 404, Invalid: 400, Conflict: 409}
 _log = structlog.get_logger(__name__)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return the answer with this status; ``detail`` says what is wrong and how to fix it."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+def problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    members: Mapping[str, object] | None = None,
+) -> web.Response:
+    """Return the answer with this status; ``detail`` says what is wrong and how to fix it, ``members`` more for programs."""
+    title = HTTPStatus(status).phrase
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **(members or {})}
     response = web.json_response(body, status=status, content_type=PROBLEM)
     response.headers.update(headers or {})
     return response
@@ -77,5 +83,5 @@ def _detail(error: web.HTTPException, request: web.Request) -> str:
         case web.HTTPMethodNotAllowed():
             return f"{request.method[:20]} is not possible here; possible: {', '.join(sorted(error.allowed_methods))}"
         case web.HTTPRequestEntityTooLarge():
-            return "the body is larger than 1 MiB (alerts: 4 MiB), decompressed"
+            return "the body is larger than 1 MiB (alerts 4 MiB, samples 16 MiB), decompressed"
     return error.reason

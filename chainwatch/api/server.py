@@ -8,19 +8,19 @@ import ssl
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import web
 
-from chainwatch.api import health, metrics, pessimism, v1
+from chainwatch.api import health, ingestion, metrics, pessimism, v1
 from chainwatch.api.alertmanager import routes as alertmanager
 from chainwatch.api.alertmanager.errors import translate_problems
-from chainwatch.api.alertmanager.routes import POSTED_ALERTS
+from chainwatch.api.bodies import BODY_MAX, Bodies
 from chainwatch.api.connection import Connection, Connections
 from chainwatch.api.guard import Guard
 from chainwatch.api.handshake import Handshakes
 from chainwatch.api.identity import Identities
 from chainwatch.api.page.problems import show_problems
 from chainwatch.api.page.routes import add_page
-from chainwatch.api.problems import Handler, answer_problems, problem
+from chainwatch.api.problems import Handler, answer_problems
 from chainwatch.api.prometheus import routes as prometheus
 from chainwatch.api.prometheus.answers import translate_problems as translate_query_problems
 from chainwatch.api.prometheus.client_turns import ClientTurns
@@ -31,10 +31,6 @@ from chainwatch.monitor.companions import Companions, Running, Tasks
 from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.errors import StoreError
 
-BODY_MAX = 2**20
-"""Bytes of a request's body, decompressed."""
-ALERTS_MAX = 2**22
-"""The same for posted alerts: Prometheus posts 256 at once, and drops them all where they are refused."""
 LISTEN_AGAIN = 5.0
 """Seconds until it is tried again to listen."""
 CLOSE_WITHIN = 1.0
@@ -84,11 +80,12 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
             answer_problems,
             identities.middleware,
             guard.refusing,
-            _read_body,
+            Bodies().read,
         ],
     )
     app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads))
+    app.add_routes(ingestion.routes(rules.intake, rules.pushed_groups(running), running.alerting.clock))
     app.add_routes(v1.routes(reads, writes))
     app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
@@ -170,20 +167,3 @@ async def _begin(request: web.Request, handler: Handler) -> web.StreamResponse:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
-
-
-@web.middleware
-async def _read_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Read the body before anything is done with the request, so that every body is bounded."""
-    if request.headers.get(hdrs.UPGRADE, "").lower() in ("websocket", "tcp"):
-        refusal = problem(400, "no other protocol is spoken here: leave out the header Upgrade")
-        refusal.force_close()
-        return refusal
-    if request.path == POSTED_ALERTS:
-        request = request.clone(client_max_size=ALERTS_MAX)
-    try:
-        await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        _log.warning("a request was refused: its body is too large", path=request.path[:200])
-        raise
-    return await handler(request)

@@ -6,7 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from chainwatch.monitor.companions import Running, Tasks
+from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.manager import RuleManager
+from chainwatch.rule_engine.own_metrics import OwnMetrics
+from chainwatch.rule_engine.persistence import Persistence
+from chainwatch.rule_engine.pushing import PushGroups
+from chainwatch.rule_engine.scraping import Scrapes
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -15,15 +20,31 @@ class RuleEngine:
     """The samples, the rules that are evaluated over them, and how these stand. One for all monitors of a process."""
 
     def __init__(self) -> None:
-        self.tsdb = Tsdb()
+        self.tsdb = Tsdb(journal=True)
         self.loaded = asyncio.Event()
         """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
+        self.persistence = Persistence(self.tsdb, self.loaded)
+        self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
+        self._scrapes = Scrapes(self.intake)
+        self._pushed: PushGroups | None = None
         self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
-        self.loaded.set()
-        return {"rules": lambda: self._manager.run(running)}
+        clock = running.alerting.clock
+        return {
+            "samples": lambda: self.persistence.run(running.database),
+            "pushed groups": self.pushed_groups(running).repeat,
+            "own metrics": OwnMetrics(running, self.intake).sample,
+            **self._scrapes.tasks(running.plan.settings.scrape, clock),
+            "rules": lambda: self._manager.run(running),
+        }
+
+    def pushed_groups(self, running: Running) -> PushGroups:
+        """Return the groups of pushed metrics, which all monitors of the process have."""
+        if self._pushed is None:
+            self._pushed = PushGroups(running.database, self.intake, running.alerting.clock)
+        return self._pushed
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
 
 import sqlalchemy as sa
 import structlog
@@ -166,8 +165,8 @@ class RuleManager:
         self._saver.load(stored, active, now)
         if not stored:
             return {}
-        samples = chain.from_iterable(series.times[-1:] for series in self._tsdb.select(_STATE_MATCHERS))
-        last = max(*samples, *(int(one.updated_at * 1000) for one in stored), 0)
+        sampled = (series.newest for series in self._tsdb.select(_STATE_MATCHERS))
+        last = max((*sampled, *(int(one.updated_at * 1000) for one in stored)))
         gap = max(0, now - last)
         self._keep_until = now + grace_after(gap)
         found: dict[str, dict[Labels, Alert]] = {}

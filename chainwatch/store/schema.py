@@ -17,7 +17,9 @@ from chainwatch.store import (
     endpoint_tables,
     index_tables,
     invariant_tables,
+    push_tables,
     rule_tables,
+    sample_tables,
 )
 from chainwatch.store.alerting import alert_tables, escalation_tables
 from chainwatch.store.errors import NewerSchema, NoDatabase, OlderSchema, StoreError
@@ -26,7 +28,7 @@ from chainwatch.store.tables import metadata, properties
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0034"
+HEAD = "0039"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property for the time at which the database was made, in Unix seconds."""
@@ -48,7 +50,9 @@ __all__ = [
     "invariant_tables",
     "metadata",
     "prepare",
+    "push_tables",
     "rule_tables",
+    "sample_tables",
     "set_property",
 ]
 

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chainwatch.promql.series import Labels, Samples, Series, is_stale
-from chainwatch.tsdb.chunks import decode, encode, has_end
+from chainwatch.promql.series import Labels, Samples, Series
+from chainwatch.tsdb.chunks import decode, encode, has_end, has_marker
 
 CHUNK = 120
 """Samples of a chunk."""
@@ -76,20 +76,22 @@ class StoredSeries(Series):
         return times, values
 
     def close(self, now: int, samples_max: int) -> int:
-        """Encode what is older than the newest samples, where that is enough; return by how many bytes the series grew.
+        """Encode all but the newest samples; return by how many bytes the series grew.
 
         Then forget chunks older than the window before ``now``, or beyond ``samples_max``.
         """
-        grown = 0
-        while len(self.samples[0]) >= self._close_at:
-            times, values = self.samples
-            count = self._close_at - OPEN
-            self._close_at = OPEN + CHUNK
-            data = encode(times[:count], values[:count])
-            self.chunks += (Chunk(times[count - 1], data),)  # before the samples: no reader misses any
-            self.samples = times[count:], values[count:]
-            grown += len(data) + _CHUNK_BYTES - count * SAMPLE_BYTES
-        return grown - self._forget(now - self.window, samples_max)
+        times, values = self.samples
+        grown, start, end = 0, 0, len(times) - OPEN
+        size = -(-end // -(-end // CHUNK))  # as few chunks as there must be, of one size
+        while start < end:
+            stop = min(start + size, end)
+            data = encode(times[start:stop], values[start:stop])
+            self.chunks += (Chunk(times[stop - 1], data),)  # before the samples: no reader misses any
+            grown += len(data) + _CHUNK_BYTES
+            start = stop
+        self.samples = times[end:], values[end:]
+        self._close_at = OPEN + CHUNK
+        return grown - end * SAMPLE_BYTES - self._forget(now - self.window, samples_max)
 
     @property
     def is_full(self) -> bool:
@@ -105,7 +107,7 @@ class StoredSeries(Series):
         return freed
 
     def restore(self, chunks: Sequence[Chunk], samples: Samples) -> None:
-        """Put samples before those that are there, as far as they are earlier."""
+        """Put samples before those that are there; of these, the later ones stay."""
         times, values = array("q", samples[0]), array("d", samples[1])
         newer_times, newer_values = self.samples
         last = times[-1] if times else chunks[-1].last if chunks else 0
@@ -115,6 +117,7 @@ class StoredSeries(Series):
         self.chunks = (*chunks, *self.chunks)
         self.samples = times, values
         self.ends = self._has_end()
+        self._close_at = max(self._close_at, len(times) + 1 + self.id % CHUNK)
 
     def _forget(self, before: int, samples_max: int) -> int:
         freed = 0
@@ -126,4 +129,4 @@ class StoredSeries(Series):
         return freed
 
     def _has_end(self) -> bool:
-        return any(has_end(chunk.data) for chunk in self.chunks) or any(map(is_stale, self.samples[1]))
+        return any(has_end(chunk.data) for chunk in self.chunks) or has_marker(self.samples[1])

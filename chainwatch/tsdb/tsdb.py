@@ -16,6 +16,7 @@ from chainwatch.tsdb.turns import Turns
 
 Listener = Callable[[Sequence[Labels]], None]
 _METADATA_MAX = 20_000
+_FOREVER = 1 << 62
 
 
 class Tsdb:
@@ -32,7 +33,7 @@ class Tsdb:
         self._lock = threading.Lock()
         self._index: LabelIndex[StoredSeries] = LabelIndex()
         self._metadata: dict[str, Metadata] = {}
-        self._needs: dict[str | None, list[tuple[Matchers, int]]] = {}
+        self._needs: dict[str | None, list[tuple[Matchers, int]]] | None = None
         self._listeners: list[Listener] = []
         self._journal = no_entries() if journal else None
         self._admitted = 0
@@ -90,20 +91,28 @@ class Tsdb:
                 self.bytes -= series.bytes
         return gone
 
-    def restore(self, restored: Iterable[StoredSeries]) -> None:
-        """Add series that were stored, before what was appended since the start of the process."""
+    def restore(self, restored: Iterable[StoredSeries]) -> dict[StoredSeries, StoredSeries]:
+        """Add series that were stored, before what was appended since the start of the process.
+
+        Return for those that were there already what is kept in their place. Nothing of them is forgotten until ``keep``
+        has said what is needed.
+        """
+        merged = {}
         with self._turns.writing(), self._lock:
             for series in restored:
-                known = self._index.get(series.labels)
+                known = self._index.by_labels.get(series.labels)
                 if known is None:
-                    series.window = self._window_of(series.labels)
+                    series.window = _FOREVER if self._needs is None else self._window_of(series.labels)
                     self._index.add(series)
                     self.bytes += series.bytes
                 else:
                     self.bytes -= known.bytes
                     known.id = series.id
                     known.restore(series.chunks, series.samples)
+                    known.window = _FOREVER if self._needs is None else known.window
                     self.bytes += known.bytes
+                    merged[series] = known
+        return merged
 
     def take_entries(self) -> Entries:
         """Return what was appended since the last call, in the order in which it came."""
@@ -229,7 +238,7 @@ class Tsdb:
 
     def _window_of(self, labels: Labels) -> int:
         for metric in (labels.get(NAME), None):
-            for matchers, window in self._needs.get(metric, ()):
+            for matchers, window in (self._needs or {}).get(metric, ()):
                 if all(matcher.takes(labels.get(matcher.name)) for matcher in matchers):
                     return window
         return self.limits.window

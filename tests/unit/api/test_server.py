@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from chainwatch.api import connection, handshake, problems, server
+from chainwatch.api import bodies, connection, handshake, problems, server
 from chainwatch.config.api import ApiSettings
 from tests.unit.api.conftest import Served, Serving
 
@@ -95,7 +95,7 @@ async def _chunks(content: bytes) -> AsyncIterator[bytes]:
 async def test_a_body_of_more_than_a_mebibyte_is_refused_however_it_comes(
     serving: Serving, path: str, coding: str
 ) -> None:
-    content = b"x" * (server.BODY_MAX + 1)
+    content = b"x" * (bodies.BODY_MAX + 1)
     packed: dict[str, dict[str, Any]] = {
         "plain": {"data": content},
         "chunked": {"data": _chunks(content)},

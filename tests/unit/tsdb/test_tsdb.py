@@ -162,3 +162,21 @@ def test_a_slow_reader_holds_up_nobody_for_long() -> None:
     with tsdb.reading():
         assert tsdb.append([(labels("a"), [NOW], [1.0])], NOW).accepted == 1
     assert ask(tsdb, "a") == {labels("a"): 1}
+
+
+def test_what_is_put_back_is_kept_until_it_is_known_for_how_long() -> None:
+    first = Tsdb()
+    first.keep([(matchers("a"), 9 * HOUR)])
+    times = [NOW + n * 60_000 for n in range(500)]
+    for time in times:
+        first.append([(labels("a"), [time], [1.0])], time)
+    second, now = Tsdb(), times[-1]
+    second.restore(first.select(()))
+    for n in range(300):
+        second.append([(labels("a"), [now + n + 1], [1.0])], now + n + 1)
+    assert second.expire(now + 8 * HOUR) == []
+    assert len(second.select(matchers("a"))[0].reaching(0)[0]) == 800
+    second.keep([(matchers("a"), 9 * HOUR)])
+    assert second.expire(now + 8 * HOUR) == []
+    second.keep([])
+    assert len(second.expire(now + 8 * HOUR)) == 1

@@ -1,0 +1,65 @@
+"""The way of all samples into the database of samples: counted, and stored before they are confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from chainwatch.ingestion.model import Metadata
+from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
+from chainwatch.tsdb import model
+from chainwatch.tsdb.model import Appended, Batch, Reason
+from chainwatch.tsdb.tsdb import Tsdb
+
+PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
+"""Where samples come from."""
+
+T = TypeVar("T")
+
+
+async def _nowhere() -> None:
+    pass
+
+
+class Intake:
+    """Appends samples in a thread of its own, so that neither parsing nor a long evaluation holds up the event loop.
+
+    ``loaded`` is set once the samples from before this process are there, which are older. ``stored`` waits until all
+    that was appended is stored, and raises ``StoreError`` where it cannot be.
+    """
+
+    def __init__(
+        self, tsdb: Tsdb, loaded: asyncio.Event, stored: Callable[[], Awaitable[None]] = _nowhere
+    ) -> None:
+        self._tsdb = tsdb
+        self._loaded = loaded
+        self._stored = stored
+        self._thread = ThreadPoolExecutor(1, "chainwatch-samples")
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, which runs where samples are appended: one after the other."""
+        await self._loaded.wait()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def append(self, source: str, batch: Batch, now: int) -> Appended:
+        """Append samples of ``source`` and count them. Call it in the thread of ``run``; ``now`` is Unix ms."""
+        appended = self._tsdb.append(batch, now)
+        SAMPLES[source,] += appended.accepted
+        self.refuse(source, appended.refused)
+        return appended
+
+    def refuse(self, source: str, numbers: Mapping[str, int] | Mapping[Reason, int]) -> None:
+        """Count samples that were refused, by reason. Call it in the same thread."""
+        for reason, number in numbers.items():
+            SAMPLES_REFUSED[source, reason] += number
+
+    def describe(self, metadata: Mapping[str, Metadata]) -> None:
+        """Note what is said of metrics."""
+        for name, one in metadata.items():
+            self._tsdb.set_metadata(name, model.Metadata(one.type, one.help, one.unit))
+
+    async def stored(self) -> None:
+        """Wait until what was appended is stored. Raises ``StoreError``."""
+        await self._stored()

@@ -1,0 +1,128 @@
+"""Pushed groups while chainwatch runs: each push becomes samples at once, and each group fresh samples every 15 seconds.
+
+So a group's series are what Prometheus has of a Pushgateway that it scrapes: they go on until the group is deleted, and what
+a push leaves out ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import structlog
+
+from chainwatch.ingestion.model import IngestionError
+from chainwatch.ingestion.push_groups import Group
+from chainwatch.ingestion.text import parse_exposition
+from chainwatch.promql.series import STALE, Labels
+from chainwatch.rule_engine.intake import PUSH, Intake
+from chainwatch.store import push_groups
+from chainwatch.store.database import Database
+from chainwatch.store.errors import StoreError
+from chainwatch.tsdb.model import Appended
+
+REPEAT_EVERY = 15.0
+"""Seconds between two samples of a group that nobody pushes to."""
+GROUPS_MAX = 10_000
+SAMPLES_MAX = 50_000
+"""The most groups, and samples of one push."""
+
+_log = structlog.get_logger(__name__)
+
+
+class TooManyGroups(IngestionError):
+    """A group cannot be made beside those that there are."""
+
+
+class PushGroups:
+    """The groups of one monitor's database. ``clock`` gives Unix seconds."""
+
+    def __init__(self, database: Database, intake: Intake, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._intake = intake
+        self._clock = clock
+        self._groups: dict[Labels, Group] | None = None
+        self._changing = asyncio.Lock()
+        self._last = 0
+        """The time (Unix ms) of the newest samples: of no series two may have the same."""
+
+    async def push(
+        self, labels: Labels, body: bytes, *, is_openmetrics: bool, replaces_all: bool
+    ) -> Appended:
+        """Take a push to the group of ``labels``; return what became of its samples once they are stored.
+
+        Raises ``IngestionError`` for a body that cannot be taken, which is noted in the group, and ``StoreError``.
+        """
+        parse = partial(parse_exposition, body, is_openmetrics=is_openmetrics, samples_max=SAMPLES_MAX)
+        exposition = await self._intake.run(parse)
+        async with self._changing:
+            groups = await self._loaded()
+            before = groups.get(labels)
+            if before is None and len(groups) >= GROUPS_MAX:
+                raise TooManyGroups(f"there are {GROUPS_MAX} groups of pushed metrics: delete some")
+            before = before or Group(labels)
+            now = self._clock()
+            try:
+                after = before.pushed(exposition, now, replaces_all=replaces_all)
+            except IngestionError:
+                if labels in groups:
+                    await self._change(before, before.failed(now))
+                raise
+            return await self._change(before, after)
+
+    async def delete(self, labels: Labels) -> None:
+        """Delete the group of ``labels``, if there is one; its series end. Raises ``StoreError``."""
+        async with self._changing:
+            group = (await self._loaded()).get(labels)
+            if group is not None:
+                await self._change(group, None)
+
+    async def repeat(self) -> None:
+        """Add fresh samples of all groups again and again, until cancelled."""
+        while True:
+            try:
+                async with self._changing:
+                    values: dict[Labels, float] = {}
+                    for group in (await self._loaded()).values():
+                        values |= group.values()
+                    if values:
+                        await self._append(values.items())
+            except StoreError as error:
+                _log.warning("pushed groups are not read", reason=str(error))
+            await asyncio.sleep(REPEAT_EVERY)
+
+    async def _change(self, before: Group, after: Group | None) -> Appended:
+        """Store what a group is now, and add its samples, with the ends of series that it has no more."""
+        values = {} if after is None else after.values()
+        ended = dict.fromkeys(before.values().keys() - values.keys(), STALE) if before.pushed_at else {}
+        labels = before.labels
+        assert self._groups is not None  # whoever calls this has loaded them
+        if after is None:
+            self._groups.pop(labels)
+        else:
+            self._groups[labels] = after
+            self._intake.describe(after.metadata())
+        appended = await self._append([*values.items(), *ended.items()])
+        await asyncio.gather(
+            self._database.write(
+                lambda c: push_groups.delete(c, labels) if after is None else push_groups.save(c, after)
+            ),
+            self._intake.stored(),
+        )
+        return appended
+
+    async def _append(self, values: Iterable[tuple[Labels, float]]) -> Appended:
+        now = self._last = max(math.floor(self._clock() * 1000), self._last + 1)
+        batch = [(labels, (now,), (value,)) for labels, value in values]
+        return await self._intake.run(lambda: self._intake.append(PUSH, batch, now))
+
+    async def _loaded(self) -> dict[Labels, Group]:
+        """Return all groups. Raises ``StoreError``."""
+        if self._groups is None:
+            stored = await self._database.read(push_groups.load)
+            self._groups = {group.labels: group for group in stored}
+            for group in stored:
+                self._intake.describe(group.metadata())
+        return self._groups

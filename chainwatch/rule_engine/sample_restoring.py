@@ -1,0 +1,134 @@
+"""The samples of the last process, from what it stored."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+import numpy as np
+import sqlalchemy as sa
+
+from chainwatch.promql.series import Samples
+from chainwatch.rule_engine.sample_rows import Saved, read_labels, unseal
+from chainwatch.store import samples
+from chainwatch.tsdb.chunks import DamagedChunk, count_samples, decode, encode
+from chainwatch.tsdb.journal import Columns, DamagedBatch, decode_batch
+from chainwatch.tsdb.stored import Chunk, StoredSeries
+
+
+@dataclass(slots=True)
+class Restored:
+    """What was stored: the series with their samples, and which batches are needed still.
+
+    ``unsaved`` has by series the number of the first batch with samples that are in no chunk, and how many there are.
+    """
+
+    series: list[StoredSeries] = field(default_factory=list)
+    saved: dict[StoredSeries, Saved] = field(default_factory=dict)
+    unsaved: dict[StoredSeries, tuple[int, int]] = field(default_factory=dict)
+    batches: dict[int, int] = field(default_factory=dict)
+    """How many bytes each batch has."""
+    next_series: int = 1
+    damaged: int = 0
+    """Rows that were skipped."""
+    gone: set[int] = field(default_factory=set)
+    """Series of which there is nothing to be put back, to be deleted."""
+
+
+def restore(connection: sa.Connection) -> Restored:
+    """Return what is stored; damaged rows are skipped and counted."""
+    restored = Restored()
+    known: dict[int, StoredSeries] = {}
+    for number, labels in samples.series(connection):
+        restored.next_series = max(restored.next_series, number + 1)
+        try:
+            series = StoredSeries(read_labels(labels), 0, stagger=number)
+        except ValueError:
+            restored.damaged += 1
+            restored.gone.add(number)
+            continue
+        series.id = number
+        known[number] = series
+    _restore_chunks(connection, known, restored)
+    _restore_batches(connection, known, restored)
+    for series in known.values():
+        try:
+            series.restore((), _reopened(series))
+        except DamagedChunk:
+            restored.damaged += 1
+    restored.series = [series for series in known.values() if series.times]
+    restored.gone.update(series.id for series in known.values() if not series.times)
+    return restored
+
+
+def _restore_chunks(connection: sa.Connection, known: dict[int, StoredSeries], restored: Restored) -> None:
+    chunks: dict[StoredSeries, list[Chunk]] = {}
+    for stored in samples.chunks(connection):
+        series = known.get(stored.series)
+        if series is None:
+            restored.gone.add(stored.series)
+            continue
+        kept = chunks.setdefault(series, [])
+        try:
+            data = _later(unseal(bytes(stored.samples)), stored.start, kept[-1].last if kept else 0)
+        except ValueError:
+            restored.damaged += 1
+            continue
+        if data:
+            kept.append(Chunk(stored.last, data))
+            restored.saved[series] = Saved(stored.start, count_samples(data), stored.last)
+    for series, kept in chunks.items():
+        series.chunks = tuple(kept)
+
+
+def _reopened(series: StoredSeries) -> Samples:
+    """Return the newest samples of a series that has all of its samples in chunks, no longer in a chunk."""
+    if series.times or not series.chunks:
+        return array("q"), array("d")
+    newest = series.chunks[-1].data
+    series.chunks = series.chunks[:-1]
+    return decode(newest)
+
+
+def _later(data: bytes, start: int, last: int) -> bytes:
+    """Return the samples after ``last``. Two chunks overlap where one was stored and that did not become known."""
+    if start > last:
+        return data
+    times, values = decode(data)
+    first = bisect_right(times, last)
+    return encode(times[first:], values[first:]) if first < len(times) else b""
+
+
+def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], restored: Restored) -> None:
+    """Add what came after the chunks: samples of each series in the order of the batches, which is that of their times."""
+    columns: list[Columns] = []
+    numbers: list[int] = []
+    for number, data in samples.batches(connection):
+        restored.batches[number] = len(data)
+        try:
+            columns.append(decode_batch(bytes(data)))
+        except DamagedBatch:
+            restored.damaged += 1
+            continue
+        numbers.append(number)
+    if not columns:
+        return
+    ids = np.concatenate([one.series for one in columns])
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    times = np.concatenate([one.times for one in columns])[order]
+    values = np.concatenate([one.values for one in columns])[order]
+    batches = np.repeat(np.array(numbers), [len(one.series) for one in columns])[order]
+    starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
+        series = known.get(int(ids[start]))
+        if series is None:
+            continue
+        saved = restored.saved.get(series)
+        kept = np.arange(start, end)
+        rising = np.maximum.accumulate(np.concatenate(([saved.last if saved else 0], times[start:end])))
+        kept = kept[times[start:end] > rising[:-1]]
+        if len(kept):
+            restored.unsaved[series] = int(batches[kept[0]]), len(kept)
+            series.restore((), (array("q", times[kept].tobytes()), array("d", values[kept].tobytes())))
