@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
-from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.manager import RuleManager
+from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rule_engine.scraping import Scrapes
