@@ -53,7 +53,8 @@ def _noted(text: str) -> tuple[list[str], list[str]]:
         (
             "histogram_quantile(0.5, h_bucket)",
             [
-                'PromQL warning: bucket label "le" is missing or has a malformed value of "x" for metric name "h_bucket" (1:25)'
+                'PromQL warning: bucket label "le" is missing or has a malformed value of "x" '
+                'for metric name "h_bucket" (1:25)'
             ],
             [
                 "PromQL info: input to histogram_quantile needed to be fixed for monotonicity "
