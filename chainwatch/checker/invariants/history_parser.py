@@ -25,6 +25,10 @@ _EARLIER = "@"
 """Begins the name of the values as they were some seconds earlier."""
 
 
+class NotYet(Exception):
+    """A condition reads values of the past that are not known yet."""
+
+
 def earlier(window: int) -> str:
     """Return the name among a condition's arguments of the values as they were ``window`` seconds earlier."""
     return f"{_EARLIER}{window}"

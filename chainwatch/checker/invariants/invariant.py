@@ -9,8 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from chainwatch.checker.expression import Condition, EvaluationError
 from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.differences import Comparison, Unit
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
-from chainwatch.checker.invariants.history_parser import earlier, window_of
+from chainwatch.checker.invariants.history_parser import NotYet, earlier, window_of
 from chainwatch.config.for_each import Element
 from chainwatch.config.invariant_values import PREVIOUS
 from chainwatch.model import AbiParam, Event, Header, RawLog
@@ -57,6 +58,8 @@ class InvariantValue:
     block: Literal["number", "timestamp", "hash"] | None = None
     """What it is of the block, if that is known without reading it."""
     events: EventMeasure | None = None
+    unit: Unit | None = None
+    """Of amounts: what they are counted in, where that is known."""
     flow: FlowMeasure | None = None
     """What it is of a flow's transfers, on all its networks together."""
 
@@ -85,6 +88,8 @@ class Invariant:
 
     element: Element | None = None
     """What it is one of, if it is made of an element of a list."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Those of its condition, of which at least one is false where it does not hold; empty where others decide."""
 
     @property
     def title(self) -> str:
@@ -123,23 +128,30 @@ class Invariant:
         ``past`` has the values as they were some seconds earlier. Raises ``EvaluationError`` where the condition has no
         answer, such as at a division by zero.
         """
-        args: dict[str, Any] = {**values, PREVIOUS: _known(previous)}
-        args |= {earlier(seconds): _known(past.get(seconds)) for seconds in self.windows}
         try:
-            return self.condition.evaluate(Event("", "", "", "", args, _NO_LOG))
-        except _NotYet:
+            return self.condition.evaluate(self._read(values, previous, past))
+        except NotYet:
             return True
         except (TypeError, AttributeError) as error:  # a fraction where only an integer has a meaning
             raise EvaluationError(f"cannot evaluate `{self.condition.source}`: {error}") from error
 
+    def differences(
+        self, values: Values, previous: Values | None = None, past: Mapping[int, Values | None] = NO_PAST
+    ) -> list[str]:
+        """Return by how much the sides of its comparisons differ that are false, as texts."""
+        read = self._read(values, previous, past)
+        return [told for one in self.comparisons if (told := one.told(read))]
 
-class _NotYet(Exception):
-    """A condition reads values of the past that are not known yet."""
+    def _read(self, values: Values, previous: Values | None, past: Mapping[int, Values | None]) -> Event:
+        """Return what its condition reads."""
+        args: dict[str, Any] = {**values, PREVIOUS: _known(previous)}
+        args |= {earlier(seconds): _known(past.get(seconds)) for seconds in self.windows}
+        return Event("", "", "", "", args, _NO_LOG)
 
 
 class _Unknown(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
-        raise _NotYet
+        raise NotYet
 
 
 def _known(values: Values | None) -> dict[str, Any]:

@@ -82,11 +82,15 @@ def is_unread(standing: Standing, seen: int, waited: float) -> bool:
 def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:
     """Return the condition of an invariant that was broken first at ``check``, with its ``values``."""
     read = shown(values)
+    differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
-        "description": said(invariant.message, f"{read} at {where}"),
+        "description": said(
+            invariant.message, f"{f'{differences}: ' if differences else ''}{read} at {where}"
+        ),
         "values": read,
+        **({"difference": differences} if differences else {}),
         "block": str(check.block),
         "block_network": check.network,
     }
