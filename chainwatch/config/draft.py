@@ -39,6 +39,7 @@ from chainwatch.config.people import (
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.toml_lines import KeyPath, holds
@@ -65,6 +66,7 @@ _LISTED: Mapping[str, Any] = {
     "cooldowns": CooldownSettings,
     "acknowledge": AcknowledgeSettings,
     "rules": RuleSettings,
+    "scrape": ScrapeSettings,
 }
 _SINGLE: Mapping[str, Any] = {
     "store": StoreSettings,

@@ -30,6 +30,7 @@ from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
     DatabaseUrl,
@@ -41,7 +42,7 @@ from chainwatch.config.types import (
 )
 from chainwatch.grammar.durations import parse_duration
 
-SECRET_KEYS = frozenset({"rpc", "url", "heartbeat"})
+SECRET_KEYS = frozenset({"rpc", "url", "heartbeat", "password", "token"})
 """Keys whose values are secret, in every table but the receivers': those mark theirs by their types."""
 
 
@@ -114,6 +115,7 @@ class Settings(Table):
         description="Severities of other programs, in any case, such as `page`, → `P0` … `P3`. Any other is `P2`.",
     )
     rules: list[RuleSettings] = Field(default=[])
+    scrape: list[ScrapeSettings] = Field(default=[])
     rule_files: list[Text] = Field(
         default=[],
         description="Rule files in Prometheus' format, relative to the config file's folder, such as `[\"rules/*.yml\"]`, "
