@@ -12,7 +12,7 @@ from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.invariant import EventMeasure, Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
-from chainwatch.invariants import flow_values
+from chainwatch.invariants import stored_values
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
@@ -103,8 +103,8 @@ def judge(
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
-        if one.invariant.reads_flows:
-            _measure_flows(connection, one, stored[name], readings)
+        if one.invariant.reads_stored:
+            _add_stored(connection, one, stored[name], readings)
         checks = _evaluated(one, stored[name], readings)
         saved += [
             (name, after) for before, after in zip(stored[name], checks, strict=True) if after != before
@@ -126,13 +126,13 @@ def judge(
     invariants.drop_readings(connection, unread)
 
 
-def _measure_flows(
+def _add_stored(
     connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
 ) -> None:
-    """Add the values of flows to what was read for the ``checks`` that are to be evaluated."""
+    """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     for check in checks:
         if _is_to_be_evaluated(judging, check):
-            reading = flow_values.measured(connection, judging.invariant, check, readings)
+            reading = stored_values.with_stored(connection, judging.invariant, check, readings)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 

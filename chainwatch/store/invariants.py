@@ -9,7 +9,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chainwatch.store import elements, occurrences
+from chainwatch.store import elements, invariant_history, occurrences
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -288,6 +288,7 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     """Delete what belongs to blocks of ``network`` after ``block``, but for alerts: these are to be ended."""
     for table in (invariant_checks, invariant_readings, invariant_events):
         connection.execute(sa.delete(table).where(table.c.network == network, table.c.block > block))
+    invariant_history.roll_back(connection, network, block)
     c = invariant_cursors.c
     connection.execute(
         sa.update(invariant_cursors).where(c.network == network, c.block > block).values(block=block)
@@ -298,6 +299,7 @@ def forget_checks(connection: sa.Connection, name: str) -> None:
     """Delete what was read and checked for ``name``, but for its alerts and up to where its events were read."""
     for table in (invariant_checks, invariant_readings):
         connection.execute(sa.delete(table).where(table.c.name == name))
+    invariant_history.forget(connection, name)
 
 
 def forget(connection: sa.Connection, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from chainwatch.checker.invariants.history_parser import is_earlier
 from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.model import to_hex
 
@@ -112,7 +113,7 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
-    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items())
+    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items() if not is_earlier(name))
 
 
 def said(message: str, fact: str) -> str:
