@@ -94,12 +94,12 @@ class Invariant:
         """What its alerts call it: the table's name in the configuration."""
         return self.name if self.element is None else self.element.family
 
-    @property
+    @cached_property
     def networks(self) -> tuple[str, ...]:
         """The networks that it reads."""
         return tuple(dict.fromkeys(network for value in self.values for network in value.networks))
 
-    @property
+    @cached_property
     def reads_previous(self) -> bool:
         """Whether its condition reads values of the check before."""
         return any(path.steps[0] == PREVIOUS for path in self.condition.paths)
