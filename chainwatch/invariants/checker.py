@@ -16,8 +16,10 @@ from chainwatch.config import Settings
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
+from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.listing import listing_of
 from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
+from chainwatch.invariants.retries import Retries
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
 from chainwatch.pipeline.checker import Page, Prints, fingerprint
@@ -28,6 +30,8 @@ from chainwatch.store import blocks, definitions, invariant_events, invariants
 
 VERSION = 1
 """Raise it when the same configuration checks otherwise than before: all begins anew then."""
+READINGS_AT_ONCE = 50_000
+"""Readings of one network that are asked for at a time: several blocks of many."""
 PREFIX = "invariants."
 """Before the names of invariants among those of other checkers."""
 
@@ -60,6 +64,8 @@ class InvariantChecker:
         self.settings = settings
         self.definitions = Definitions(extractor, settings)
         self.followed = frozenset(networks)
+        self.kept_checks = KeptChecks()
+        self._retries = Retries() if by_clock else None
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
@@ -91,7 +97,7 @@ class InvariantChecker:
         last = checkpoint.last
         readings = [
             one
-            for one in invariants.wanted_readings(connection, network, limit)
+            for one in invariants.wanted_readings(connection, network, max(limit, READINGS_AT_ONCE))
             if one.name in running.invariants
         ]
         wanted = [
@@ -118,8 +124,8 @@ class InvariantChecker:
             return  # its observer has not begun
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
-            read_blocks(pool, wanted.running.invariants, wanted.blocks),
-            read_events(pool, wanted.events),
+            read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
+            read_events(pools, pool, wanted.events),
         )
         for part in parts:
             try:
