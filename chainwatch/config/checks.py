@@ -34,6 +34,7 @@ def cross_check(draft: Draft, *, watches: bool) -> None:
     _check_acknowledge(draft)
     _check_people(draft)
     _check_receivers(draft)
+    _check_scrapes(draft)
 
 
 # --- networks and contracts ---------------------------------------------------------------------------
@@ -90,6 +91,20 @@ def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
         hint = did_you_mean(name, known) or f"write [{section}.NAME] first"
         draft.add(path, f"no {_NOUNS.get(section, section[:-1])} is called {shown}", hint)
     return name in known
+
+
+def _check_scrapes(draft: Draft) -> None:
+    """Report a job that two tables have: their targets' series could not be told apart."""
+    first_with: dict[str, int] = {}
+    for index in range(_length(draft, ("scrape",))):
+        path = ("scrape", index, "job")
+        job = _text(draft, path)
+        if job is not None and first_with.setdefault(job, index) != index:
+            draft.add(
+                path,
+                f"scrape[{first_with[job]}] has this job already",
+                "give each its own, or put the targets together",
+            )
 
 
 # --- flows --------------------------------------------------------------------------------------------

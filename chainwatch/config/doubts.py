@@ -86,6 +86,18 @@ def note_doubts(draft: Draft) -> None:
     for name, interval in draft.parts.intervals.items():
         if not _has_a_day(interval.days, interval.months, interval.years):
             draft.warn(("intervals", name), "no day of any year is one of its days and in its months")
+    _doubt_scrapes(draft)
+
+
+def _doubt_scrapes(draft: Draft) -> None:
+    """Warn of what others can read or fake on the way to a target."""
+    for path in _lists(draft, ("scrape",)):
+        if draft.value((*path, "insecure")) is True:
+            draft.warn((*path, "insecure"), "any certificate is accepted", "name the authority in `ca`")
+        is_open = draft.value((*path, "scheme")) in (None, "http")
+        for key in ("password", "token"):
+            if is_open and draft.value((*path, key)) is not None:
+                draft.warn((*path, key), "sent without encryption", 'give `scheme = "https"`')
 
 
 def _known_values(draft: Draft) -> dict[str, frozenset[str]]:

@@ -110,3 +110,8 @@ class EvaluationSettings(Table):
         default=parse_duration("10s"),
         description="Time after which the evaluation of a rule is cut off, with `RuleFailing`.",
     )
+    sample_every: PositiveDuration = Field(
+        default=parse_duration("15s"),
+        description="How often chainwatch's [own metrics](rules.md#series) become samples. What "
+        "invariants read does as soon as it changes.",
+    )

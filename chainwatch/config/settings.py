@@ -24,11 +24,13 @@ from chainwatch.config.alerting import (
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
+from chainwatch.config.for_each import Element
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
     DatabaseUrl,
@@ -40,7 +42,7 @@ from chainwatch.config.types import (
 )
 from chainwatch.grammar.durations import parse_duration
 
-SECRET_KEYS = frozenset({"rpc", "url", "heartbeat"})
+SECRET_KEYS = frozenset({"rpc", "url", "heartbeat", "password", "token"})
 """Keys whose values are secret, in every table but the receivers': those mark theirs by their types."""
 
 
@@ -94,6 +96,9 @@ class Settings(Table):
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
     invariants: dict[str, InvariantSettings] = Field(default={})
+    elements: dict[str, Element] = Field(
+        default={}, description="What those of the invariants are that `for_each` has made."
+    )
     pessimism: PessimismSettings = PessimismSettings()
     assets: dict[str, AssetSettings] = Field(default={})
     receivers: dict[str, ReceiverSettings] = Field(default={})
@@ -110,6 +115,7 @@ class Settings(Table):
         description="Severities of other programs, in any case, such as `page`, → `P0` … `P3`. Any other is `P2`.",
     )
     rules: list[RuleSettings] = Field(default=[])
+    scrape: list[ScrapeSettings] = Field(default=[])
     rule_files: list[Text] = Field(
         default=[],
         description="Rule files in Prometheus' format, relative to the config file's folder, such as `[\"rules/*.yml\"]`, "

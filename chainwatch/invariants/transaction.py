@@ -10,7 +10,7 @@ from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import judging, sessions
+from chainwatch.invariants import judging, listing, sessions
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.judging import Judging, measure
 from chainwatch.invariants.kept_checks import KeptChecks
@@ -183,9 +183,28 @@ class InvariantTransaction:
         if judged:
             waiting = self._checker.waiting
             judging.judge(self._work, judged, self._checks, self._fresh, self._kept, waiting, now)
+            self._follow_lists(judged)
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
         sessions.settle(self._work, running, self._before)
+
+    def _follow_lists(self, judged: Mapping[str, Judging]) -> None:
+        """Check the new elements of lists that were read at the block of the list, and drop those that are gone."""
+        changed = listing.update(self._connection, [one.invariant for one in judged.values()])
+        if not changed:
+            return
+        known = self._running.names
+        del self._running
+        for family, network, header in changed:
+            trigger = Trigger(header, None, False)
+            new = [
+                name
+                for name, one in self._running.invariants.items()
+                if name not in known and one.title == family and network in one.networks
+            ]
+            if new:
+                self._add_checks(network, {name: [trigger] for name in new})
+        self._tidy(self._running)
 
     def judge_seen(self, network: str) -> None:
         """Do nothing: `settle` has judged all."""
@@ -205,7 +224,8 @@ class InvariantTransaction:
         made = {one.name for one in definitions.kept(self._connection)}
         names = invariants.known_names(self._connection) - made
         if page.names is not None:
-            names &= {name[_PREFIX_LENGTH:] for name in page.names}
+            wanted = {name[_PREFIX_LENGTH:] for name in page.names}
+            names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):
             invariants.forget(self._connection, name)
             judging.end_all(self._work, name, CONFIG_CHANGED)
@@ -365,6 +385,8 @@ class InvariantTransaction:
             self._is_loaded = False
             found = definitions.find(self._connection, name)
             reason = "deleted" if found is None or found.is_deleted else "stopped"
+            if listing.listing_of(name) in running.names:
+                reason = listing.NO_LONGER_LISTED
             judging.end_all(self._work, name, reason)
         schema.set_property(self._connection, TIDIED, str(running.revision))
 

@@ -88,6 +88,14 @@ def kahan_sum(values: Sequence[float]) -> float:
     return _compensated_sum(values)
 
 
+def exact_sum(values: Sequence[float]) -> float:
+    """Return the sum, rounded once, also where values cancel each other."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return _compensated_sum(values)
+
+
 def _compensated_sum(values: Sequence[float]) -> float:
     total = lost = 0.0
     for value in values:

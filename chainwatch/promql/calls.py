@@ -112,8 +112,8 @@ def _smoothing(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
 def _label_replace(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:
     target, replacement, source, pattern = map(_text, arguments[1:])
     vector = evaluation.vector(arguments[0], at)
-    evaluation.spend(10 * len(vector))
-    return label_replace(vector, target, replacement, source, pattern)
+    evaluation.spend(len(vector))
+    return label_replace(vector, target, replacement, source, pattern, evaluation.spend)
 
 
 def _label_join(evaluation: Evaluation, arguments: Arguments, at: int) -> Vector:

@@ -188,7 +188,7 @@ def combine_vectors(node: Binary, left: Vector, right: Vector) -> Vector:
     operate = None if compare else OPERATIONS[node.operator]
     result: Vector = []
     matched: dict[object, set[Labels]] = {}
-    for labels, value, _ in many:
+    for labels, value, unnamed in many:
         signature = _signature(matching, labels)
         partner = partners.get(signature)
         if partner is None:
@@ -212,7 +212,7 @@ def combine_vectors(node: Binary, left: Vector, right: Vector) -> Vector:
             if node.returns_bool:
                 result.append((metric, float(holds), True))
             elif holds:
-                result.append((metric, first, False))
+                result.append((metric, first, unnamed))
     return result
 
 

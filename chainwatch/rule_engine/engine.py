@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
+from chainwatch.rule_engine.manager import RuleManager
+from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
+from chainwatch.rule_engine.scraping import Scrapes
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -22,13 +25,19 @@ class RuleEngine:
         """Whether the samples from before this process are in ``tsdb``; rules are evaluated from then on."""
         self.persistence = Persistence(self.tsdb, self.loaded)
         self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
+        self._scrapes = Scrapes(self.intake)
         self._pushed: PushGroups | None = None
+        self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
+        clock = running.alerting.clock
         return {
             "samples": lambda: self.persistence.run(running.database),
             "pushed groups": self.pushed_groups(running).repeat,
+            "own metrics": OwnMetrics(running, self.intake).sample,
+            **self._scrapes.tasks(running.plan.settings.scrape, clock),
+            "rules": lambda: self._manager.run(running),
         }
 
     def pushed_groups(self, running: Running) -> PushGroups:
@@ -39,7 +48,13 @@ class RuleEngine:
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
-        return ()
+        return self._manager.groups
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that follows from past evaluations is stored."""
+        return self._manager.is_idle
 
     def changed(self) -> None:
         """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""
+        self._manager.changed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from prometheus_client.core import (
@@ -13,6 +13,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from chainwatch.operations.invariant_values import InvariantValues
 from chainwatch.operations.measures import OTHERS, Measures, place_label
 from chainwatch.operations.queries import NetworkView
 from chainwatch.support import counters
@@ -33,9 +34,41 @@ def families(measures: Measures, builds: Mapping[str, str]) -> Iterator[Metric]:
     yield from _of_networks(measures)
     yield from _of_endpoints(measures)
     yield from _of_transfers(measures)
-    yield from _of_invariants(measures)
+    yield from families_of_invariants(measures.invariants)
     yield from _of_alerts(measures)
     yield from _of_process()
+
+
+def families_of_invariants(some: Sequence[InvariantValues]) -> Iterator[Metric]:
+    """Yield the families of what invariants read, and how they stand."""
+    labels = ["invariant"]
+    values = {
+        (one.name, value, network): number for one in some for (value, network), number in one.values.items()
+    }
+    yield _gauge(
+        "invariant_value",
+        "A value that an invariant read at the block of its newest check",
+        [*labels, "value", "network"],
+        values,
+    )
+    yield _gauge(
+        "invariant_holds",
+        "1 if an invariant held at its newest check, 0 if not",
+        labels,
+        {(one.name,): float(one.holds) for one in some if one.holds is not None},
+    )
+    yield _gauge(
+        "invariant_unread",
+        "1 if an invariant cannot be checked as its values are not read",
+        labels,
+        {(one.name,): float(one.is_unread) for one in some},
+    )
+    yield _gauge(
+        "invariant_checked_timestamp_seconds",
+        "Chain time of an invariant's newest check",
+        labels,
+        {(one.name,): one.checked_at for one in some if one.checked_at is not None},
+    )
 
 
 def _builds(builds: Mapping[str, str]) -> Iterator[Metric]:
@@ -152,38 +185,6 @@ def _of_transfers(measures: Measures) -> Iterator[Metric]:
         ROUTE,
         counters.TRANSFER_SECONDS,
         measures.flows,
-    )
-
-
-def _of_invariants(measures: Measures) -> Iterator[Metric]:
-    labels = ["invariant"]
-    some = measures.invariants
-    values = {
-        (one.name, value, network): number for one in some for (value, network), number in one.values.items()
-    }
-    yield _gauge(
-        "invariant_value",
-        "A value that an invariant read at the block of its newest check",
-        [*labels, "value", "network"],
-        values,
-    )
-    yield _gauge(
-        "invariant_holds",
-        "1 if an invariant held at its newest check, 0 if not",
-        labels,
-        {(one.name,): float(one.holds) for one in some if one.holds is not None},
-    )
-    yield _gauge(
-        "invariant_unread",
-        "1 if an invariant cannot be checked as its values are not read",
-        labels,
-        {(one.name,): float(one.is_unread) for one in some},
-    )
-    yield _gauge(
-        "invariant_checked_timestamp_seconds",
-        "Chain time of an invariant's newest check",
-        labels,
-        {(one.name,): one.checked_at for one in some if one.checked_at is not None},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.store import bulk, occurrences, schema
+from chainwatch.store import bulk, elements, occurrences, schema
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -291,9 +291,9 @@ def known_names(connection: sa.Connection) -> set[str]:
 
 
 def newest_revision(connection: sa.Connection) -> int:
-    """Return the number of the newest change of a definition; 0 where there was none."""
+    """Return a number that grows with each change of a definition or of a list of elements; 0 where there was none."""
     found = connection.execute(sa.select(sa.func.max(stored_invariants.c.revision))).scalar()
-    return found or 0
+    return (found or 0) + elements.revision(connection)
 
 
 # --- rows -------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from chainwatch.checker.expression import Condition, EvaluationError
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.history_parser import earlier, window_of
+from chainwatch.config.for_each import Element
 from chainwatch.config.invariant_values import PREVIOUS
 from chainwatch.model import AbiParam, Event, Header, RawLog
 
@@ -82,6 +83,14 @@ class Invariant:
     """What a person wants to read in its alerts."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of its alerts beside those that all have."""
+
+    element: Element | None = None
+    """What it is one of, if it is made of an element of a list."""
+
+    @property
+    def title(self) -> str:
+        """What its alerts call it: the table's name in the configuration."""
+        return self.name if self.element is None else self.element.family
 
     @cached_property
     def networks(self) -> tuple[str, ...]:

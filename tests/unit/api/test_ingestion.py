@@ -35,8 +35,12 @@ WRITE_2 = {**WRITE, "Content-Type": f"application/x-protobuf;proto={V2}"}
 @asynccontextmanager
 async def taking(serving: Serving, **api: Any) -> AsyncIterator[Served]:
     async with serving(**api) as served:
-        served.rules.loaded.set()
-        yield served
+        storing = asyncio.ensure_future(served.rules.persistence.run(served.running.database))
+        try:
+            yield served
+        finally:
+            storing.cancel()
+            await asyncio.gather(storing, return_exceptions=True)
 
 
 def now() -> int:
