@@ -266,7 +266,8 @@ def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add) -> li
     invariants: list[Invariant] = []
     for name, settings in parts.invariants.items():
         try:
-            invariants.append(compile_invariant(settings, parts.networks, contracts))
+            element = parts.elements.get(name)
+            invariants.append(compile_invariant(settings, parts.networks, contracts, element))
         except InvariantError as error:
             for problem in error.problems:
                 add(("invariants", name, *problem.path), problem.message, problem.hint)

@@ -41,6 +41,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
 from chainwatch.config.api import ApiSettings  # noqa: E402
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.flows import SiblingSettings  # noqa: E402
+from chainwatch.config.for_each import ListSettings  # noqa: E402
 from chainwatch.config.invariant_values import ValueSettings  # noqa: E402
 from chainwatch.config.invariants import (  # noqa: E402
     InvariantSettings,
@@ -97,6 +98,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[invariants.NAME]", InvariantSettings),
     ("[invariants.NAME.values]", ValueSettings),
     ("every of an invariant", TriggerSettings),
+    ("for_each.NAME of an invariant, read from a contract", ListSettings),
     ("[pessimism]", PessimismSettings),
     ("[[rules]]", RuleSettings),
     ("[evaluation]", EvaluationSettings),

@@ -24,6 +24,7 @@ from chainwatch.config.alerting import (
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
+from chainwatch.config.for_each import Element
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
@@ -95,6 +96,9 @@ class Settings(Table):
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
     invariants: dict[str, InvariantSettings] = Field(default={})
+    elements: dict[str, Element] = Field(
+        default={}, description="What those of the invariants are that `for_each` has made."
+    )
     pessimism: PessimismSettings = PessimismSettings()
     assets: dict[str, AssetSettings] = Field(default={})
     receivers: dict[str, ReceiverSettings] = Field(default={})

@@ -15,7 +15,10 @@ from chainwatch.checker.invariants.history_parser import HistoryParser, window_o
 from chainwatch.checker.invariants.invariant import Invariant, InvariantValue
 from chainwatch.checker.invariants.value_compiler import compile_value
 from chainwatch.checker.parser import RESERVED
+from chainwatch.checker.path import array_of
+from chainwatch.checker.terms import kind_of
 from chainwatch.config import NetworkSettings
+from chainwatch.config.for_each import Element
 from chainwatch.config.invariant_values import PREVIOUS, ValueSettings
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.config.toml_lines import KeyPath
@@ -32,17 +35,25 @@ class InvariantError(ValueError):
 
 
 def compile_invariant(
-    settings: InvariantSettings, networks: Mapping[str, NetworkSettings], contracts: Contracts
+    settings: InvariantSettings,
+    networks: Mapping[str, NetworkSettings],
+    contracts: Contracts,
+    element: Element | None = None,
 ) -> Invariant:
-    """Compile ``settings``; raises `InvariantError` with all problems at once."""
-    return _Compiler(settings, networks, contracts).invariant()
+    """Compile ``settings``, perhaps of an ``element`` of a list; raises `InvariantError` with all problems at once."""
+    return _Compiler(settings, networks, contracts, element).invariant()
 
 
 class _Compiler:
     def __init__(
-        self, settings: InvariantSettings, networks: Mapping[str, NetworkSettings], contracts: Contracts
+        self,
+        settings: InvariantSettings,
+        networks: Mapping[str, NetworkSettings],
+        contracts: Contracts,
+        element: Element | None,
     ) -> None:
         self._settings = settings
+        self._element = element
         self._networks = networks
         self._contracts = contracts
         self._problems: list[FlowProblem] = []
@@ -69,6 +80,8 @@ class _Compiler:
             settings.align,
             settings.runbook_url,
             settings.message or "",
+            {} if self._element is None else self._element.labels,
+            self._element,
         )
 
     def _problem(self, path: KeyPath, message: str, hint: str = "") -> None:
@@ -123,4 +136,13 @@ class _Compiler:
         if len(self._problems) > before:
             return None
         value = compile_value(name, settings, self._contracts, self._problem)
+        if value is not None and self._element is not None and self._element.template is not None:
+            self._check_list(name, value.param)
         return value if len(self._problems) == before else None
+
+    def _check_list(self, name: str, param: AbiParam) -> None:
+        """Check that a list of elements is one, of what can stand in texts."""
+        array = array_of(param.type)
+        if array is None or kind_of(array[0]) not in ("address", "integer", "bytes", "string"):
+            what = f"expected a list of addresses, integers, bytes or strings, this is {param.canonical_type}"
+            self._problem(("values", name, "call"), what, "`output` names one of several returned values")

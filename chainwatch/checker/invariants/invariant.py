@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -11,6 +12,7 @@ from chainwatch.checker.expression import Condition, EvaluationError
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.history_parser import earlier, window_of
+from chainwatch.config.for_each import Element
 from chainwatch.config.invariant_values import PREVIOUS
 from chainwatch.model import AbiParam, Event, Header, RawLog
 
@@ -82,12 +84,20 @@ class Invariant:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of its alerts beside those that all have."""
 
+    element: Element | None = None
+    """What it is one of, if it is made of an element of a list."""
+
     @property
+    def title(self) -> str:
+        """What its alerts call it: the table's name in the configuration."""
+        return self.name if self.element is None else self.element.family
+
+    @cached_property
     def networks(self) -> tuple[str, ...]:
         """The networks that it reads."""
         return tuple(dict.fromkeys(network for value in self.values for network in value.networks))
 
-    @property
+    @cached_property
     def reads_previous(self) -> bool:
         """Whether its condition reads values of the check before."""
         return any(path.steps[0] == PREVIOUS for path in self.condition.paths)

@@ -123,7 +123,7 @@ def labels_of(condition: str, invariant: Invariant) -> dict[str, str]:
     return {
         "alertname": "InvariantViolated" if condition == VIOLATED else "InvariantUnread",
         "severity": invariant.severity,
-        "invariant": invariant.name,
+        "invariant": invariant.title,
         **where,
         **invariant.labels,
     }

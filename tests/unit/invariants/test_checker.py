@@ -189,12 +189,46 @@ def test_a_replay_raises_the_same_however_long_it_takes(connection: sa.Connectio
 
 def test_a_check_that_is_rare_is_missed_after_the_same_time(connection: sa.Connection) -> None:
     chains = Chains(connection, plan_of(floor={**FLOOR, "every": "1h"}))
-    chains.step(1, "funds: the call reverts")
-    for number in range(2, 31):
+    chains.step(1, 10)
+    for number in range(2, 260):
+        chains.mine(number)
+    chains.step(260, "funds: the call reverts")
+    for number in range(261, 290):
         chains.mine(number)
     assert chains.raised == []
-    chains.mine(31)
-    assert chains.raised == [("InvariantUnread", 1_010, None, "")]
+    chains.mine(290)
+    assert chains.raised == [("InvariantUnread", 3_600, None, "")]
+
+
+def test_a_check_that_failed_is_repeated_at_the_next_blocks(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor={**FLOOR, "every": "1h"}))
+    chains.step(1, 10)
+    for number in range(2, 260):
+        chains.mine(number)
+    chains.step(260, "funds: the call reverts")  # at 3,600
+    for number, funds in ((261, "funds: the call reverts"), (262, 9), (263, 9)):
+        chains.mine(number)
+        assert chains.wanted() == ([number] if number < 263 else [])
+        chains.answer(lambda *_, given=funds: given if isinstance(given, str) else {"funds": given})
+    assert chains.raised == [("InvariantViolated", 3_620, None, "")]
+
+
+def test_a_block_after_the_common_ancestor_may_be_as_early_as_a_check_elsewhere(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(backed=BACKED))
+    for network in ("alpha", "beta"):
+        chains.mine(1, network)
+        chains.mine(2, network)
+    chains.mine(3, "beta")
+    chains.see("alpha", 1_031)
+    chains.answer(lambda *_: {"locked": 5}, "alpha")
+    chains.answer(lambda *_: {"minted": 5}, "beta")
+    (*_, check) = invariants.checks(connection, "backed")
+    assert (check.network, check.positions) == ("beta", {"alpha": 2, "beta": 3})
+    chains.mine(3, fork=1, back_to=2)
+    (*_, newest) = (one for one in invariants.checks(connection, "backed") if one.network == "beta")
+    assert newest.positions == {"alpha": 3, "beta": 3}
 
 
 def test_blocks_that_are_caught_up_with_are_not_missed(connection: sa.Connection) -> None:
