@@ -246,7 +246,8 @@ class InvariantTransaction:
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
             else:
-                some = [one for one in triggers if _is_due(invariant.every, one)]
+                is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
+                some = [one for one in triggers if is_counted and _is_due(invariant.every, one)]
             if some:
                 due[name] = some
         if due:
