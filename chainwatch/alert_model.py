@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from chainwatch.model import SENT_SEVERITY, Signal, Source
+from chainwatch.model import RULE, SENT_SEVERITY, Signal, Source
 
 ITSELF = "chainwatch"
 """The actor of changes made by a policy."""
@@ -66,15 +66,15 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 def sent_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Return an alert's labels as its sender wrote them: with the severity as it was sent, and without empty ones."""
+    """Return an alert's labels as its sender or rule wrote them: with that severity, and without empty ones."""
     severity = labels.get(SENT_SEVERITY)
-    if severity is None and labels.get("alertname") != "":
+    if severity is None and labels.get("alertname") != "" and RULE not in labels:
         return labels
-    sent = {name: value for name, value in labels.items() if value and name != SENT_SEVERITY}
+    sent = {name: value for name, value in labels.items() if value and name not in (SENT_SEVERITY, RULE)}
     if severity:
         sent["severity"] = severity
     elif severity is not None:
-        del sent["severity"]
+        sent.pop("severity", None)
     return sent
 
 

@@ -40,6 +40,8 @@ SEVERITY_NAMES: Mapping[str, str] = {
 
 SENT_SEVERITY = "__severity__"
 """The label with the severity as another program sent it, empty where it sent none, where that is none of `SEVERITIES`."""
+RULE = "__rule__"
+"""The label with the rule that an alert is of: others may send an alert that is equal otherwise."""
 
 
 # --- what is read from chains -------------------------------------------------------------------------

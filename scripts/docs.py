@@ -41,6 +41,7 @@ from chainwatch.config import (  # noqa: E402  # the checkout's models
 from chainwatch.config.api import ApiSettings  # noqa: E402
 from chainwatch.config.assets import AssetSettings, CurrencySettings  # noqa: E402
 from chainwatch.config.flows import SiblingSettings  # noqa: E402
+from chainwatch.config.for_each import ListSettings  # noqa: E402
 from chainwatch.config.invariant_values import ValueSettings  # noqa: E402
 from chainwatch.config.invariants import (  # noqa: E402
     InvariantSettings,
@@ -57,6 +58,7 @@ from chainwatch.config.people import (  # noqa: E402
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
 from chainwatch.config.rules import EvaluationSettings, RuleSettings  # noqa: E402
+from chainwatch.config.samples import SamplesSettings  # noqa: E402
 from chainwatch.config.scrape import ScrapeSettings  # noqa: E402
 from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
@@ -97,9 +99,11 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[invariants.NAME]", InvariantSettings),
     ("[invariants.NAME.values]", ValueSettings),
     ("every of an invariant", TriggerSettings),
+    ("for_each.NAME of an invariant, read from a contract", ListSettings),
     ("[pessimism]", PessimismSettings),
     ("[[rules]]", RuleSettings),
     ("[evaluation]", EvaluationSettings),
+    ("[samples]", SamplesSettings),
     ("[[scrape]]", ScrapeSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),

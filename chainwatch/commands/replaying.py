@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,6 +16,10 @@ from chainwatch.commands.common import FAILED, FOUND_ALERTS, plan_of
 from chainwatch.commands.options import Severity, as_json
 from chainwatch.model import SEVERITIES
 from chainwatch.replay.reader.process import started
+
+if TYPE_CHECKING:
+    from chainwatch.plan import Plan
+    from chainwatch.replay.replay import Rules
 
 T = TypeVar("T")
 
@@ -40,6 +44,13 @@ T = TypeVar("T")
     "--database", metavar="URL", help="Keep the results in this new database. Default: a temporary one."
 )
 @click.option("--resume", is_flag=True, help="Continue the interrupted replay in --database.")
+@click.option(
+    "--samples",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Samples for rules, in OpenMetrics or the text format, each with its time (repeatable).",
+)
 @click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
 @click.option(
     "--fail-on",
@@ -55,6 +66,7 @@ def replay(
     end: tuple[str, ...],
     database: str | None,
     resume: bool,
+    samples: tuple[Path, ...],
     notify: bool,
     fail_on: str | None,
     as_json: bool,
@@ -68,9 +80,10 @@ def replay(
 
         plan = plan_of(config)
         wanted = session.Wanted(only, start, end, resume, notify)
+        rules = _rules(plan, samples)
 
         def run(url: str, *, durable: bool) -> dict[str, Any]:
-            return asyncio.run(session.replay(plan, wanted, url, reader, durable=durable))
+            return asyncio.run(session.replay(plan, wanted, url, reader, rules, durable=durable))
 
         if database is not None:
             report = run(_url(database), durable=True)
@@ -80,6 +93,17 @@ def replay(
     severe = SEVERITIES[: SEVERITIES.index(fail_on) + 1] if fail_on else ()
     if any(alert["labels"]["severity"] in severe for alert in report["alerts"]):
         sys.exit(FOUND_ALERTS)
+
+
+def _rules(plan: Plan, samples: tuple[Path, ...]) -> Rules | None:
+    """Return what evaluates the configuration's rules, where it has any. Imports late: few replays have rules."""
+    if not plan.rule_groups:
+        if samples:
+            raise click.UsageError("--samples needs rules: the configuration has none")
+        return None
+    from chainwatch.rule_engine.replaying import read_samples, rules_over_history
+
+    return rules_over_history(plan, read_samples(samples))
 
 
 def _in_temporary_database(work: Callable[[str], T]) -> T:

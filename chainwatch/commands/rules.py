@@ -22,11 +22,14 @@ def rules() -> None:
 @_FILES
 @as_json
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check rule files, and report every mistake with line, column and reason."""
+    """Check rule files, and report every mistake with line, column and reason.
+
+    FILE may be a pattern, or a folder: then all .yml, .yaml and .rules files below it are checked, but for unit tests.
+    """
     from chainwatch.commands.show import rules as show
     from chainwatch.operations import rule_files
 
-    checked = [rule_files.check(file) for file in files]
+    checked = [rule_files.check(file) for file in rule_files.named_rule_files(files)]
     show.checked(checked, as_json)
     if any(one.problems for one in checked):
         sys.exit(FAILED)
@@ -36,11 +39,14 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
 @_FILES
 @as_json
 def test(files: tuple[Path, ...], as_json: bool) -> None:
-    """Run unit tests of rules, in promtool's format."""
+    """Run unit tests of rules, in promtool's format.
+
+    FILE may be a pattern, or a folder: then all unit tests below it are run.
+    """
     from chainwatch.commands.show import rules as show
     from chainwatch.operations import rule_files
 
-    tested = [rule_files.test(file) for file in files]
+    tested = [rule_files.test(file) for file in rule_files.named_unit_files(files)]
     show.tested(tested, as_json)
     if any(one.failures for one in tested):
         sys.exit(FAILED)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from chainwatch.config import toml_lines
+from chainwatch.config import for_each, toml_lines
 from chainwatch.config.alerting import (
     AcknowledgeSettings,
     AlertSettings,
@@ -26,6 +26,7 @@ from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
 from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
 from chainwatch.config.flows import FlowSettings
+from chainwatch.config.for_each import FOR_EACH, Element, ForEach, names_in, path_in_file
 from chainwatch.config.inner_tables import inner_model
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.kinds.expanding import INVARIANTS, Expanded, as_written, expand_all, with_kinds
@@ -38,6 +39,7 @@ from chainwatch.config.people import (
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
@@ -76,12 +78,14 @@ _SINGLE: Mapping[str, Any] = {
     "alerts": AlertSettings,
     "severities": SeverityTable,
     "evaluation": EvaluationSettings,
+    "samples": SamplesSettings,
 }
 _MODELS: Mapping[str, type[BaseModel]] = {**_BY_NAME, **_LISTED, **_SINGLE, "escalate_after": RiseSettings}
 _SECTIONS, _LISTS, _TABLES = (
     {name: TypeAdapter(model) for name, model in models.items()} for models in (_BY_NAME, _LISTED, _SINGLE)
 )
 _RISE = TypeAdapter(RiseSettings)
+_FOR_EACH: TypeAdapter[Any] = TypeAdapter(ForEach)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
 _FILES: TypeAdapter[list[str]] = TypeAdapter(list[Text])
 _TOP_LEVEL = {"escalate_after", "external_url", "rule_files", *_TABLES, *_LISTS, *_SECTIONS}
@@ -122,8 +126,10 @@ class Draft:
         self._kinds: dict[str, Expanded] = {}
         self._unset_variables: dict[str, list[KeyPath]] = {}
         self._data: dict[str, Any] = dict(data)
+        self._elements: dict[str, Element] = {}
         self._data = self._expanded((), self._data)
         self._add_unset_variables()
+        self._expand_lists()
         self._expand_kinds()
         self.parts = self._valid_parts()
 
@@ -136,6 +142,7 @@ class Draft:
     def add(self, path: KeyPath, message: str, hint: str = "") -> None:
         """Add a problem at ``path``. Use `quote` to name a value of the file: it may be secret."""
         path, message = as_written(self._kinds, path, message)
+        path = path_in_file(self._elements, path)
         problem = Problem(path, self.line_of(path), message, hint)
         if path not in self._unset and problem not in self._noted:
             self._noted.add(problem)
@@ -182,7 +189,7 @@ class Draft:
     def quote(self, path: KeyPath) -> str:
         """Return the value at ``path`` as a message may show it: never a secret, nor what a variable held."""
         value = self.value(path)
-        path, _ = as_written(self._kinds, path, "")
+        path = path_in_file(self._elements, as_written(self._kinds, path, "")[0])
         if path in self._variables:
             return f"the {'' if value else 'empty '}value of {self._variables[path]}"
         if isinstance(value, bool | int | float):
@@ -224,6 +231,8 @@ class Draft:
         name = match["name"]
         if match[0] == "$${":
             return "${"
+        if path[0] == INVARIANTS and name in names_in(self.value(path[:2])):
+            return match[0]
         if name is not None and name in self._environ:
             self._variables[path] = match[0]
             if self._is_secret(path) and not self._environ[name].strip():
@@ -247,6 +256,16 @@ class Draft:
             problem = Problem(first, self.line_of(first), f"the environment variable {name} is not set{used}")
             self.problems.append(problem)
 
+    def _expand_lists(self) -> None:
+        """Replace each invariant with lists by those that it becomes; one with mistakes in them is left out."""
+
+        def is_valid(name: str, lists: Any) -> bool:
+            return self._valid(_FOR_EACH, lists, (INVARIANTS, name, FOR_EACH)) is not None
+
+        self._data, self._elements, mistakes = for_each.expand_all(self._data, is_valid)
+        for name, message in mistakes.items():
+            self.add((INVARIANTS, name, FOR_EACH), message)
+
     def _expand_kinds(self) -> None:
         """Replace each invariant with a kind by what the kind makes of it; one with mistakes is noted and left out."""
         keys = {field.alias or key for key, field in InvariantSettings.model_fields.items()}
@@ -267,6 +286,7 @@ class Draft:
         rise = self._data.get("escalate_after")
         return Settings(
             folder=self._folder,
+            elements=self._elements,
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
             rule_files=self._valid(_FILES, self._data.get("rule_files", []), ("rule_files",)) or [],

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 
 from chainwatch.config.assets import CurrencySettings
 from chainwatch.config.flows import OpeningSettings, SiblingSettings, StepSettings
+from chainwatch.config.for_each import ListSettings
 from chainwatch.config.invariant_values import ValueSettings
 from chainwatch.config.invariants import TriggerSettings
 from chainwatch.config.people import EscalationStepSettings, LayerSettings
@@ -23,6 +24,8 @@ def inner_model(table: KeyPath) -> type[BaseModel] | None:
             return SiblingSettings
         case ("invariants", _, "values", _):
             return ValueSettings
+        case ("invariants", _, "for_each", _):
+            return ListSettings
         case ("invariants", _, "every"):
             return TriggerSettings
         case ("networks", _, "currency"):

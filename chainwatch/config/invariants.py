@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from chainwatch.config.for_each import ForEach
 from chainwatch.config.invariant_values import ValueName, ValueSettings
 from chainwatch.config.types import Duration, Expected, PositiveDuration, Severity, Table, Text, WebLink
 from chainwatch.grammar.durations import parse_duration
@@ -57,6 +58,11 @@ class InvariantSettings(Table):
         default="block",
         description='When it is checked: at each `"block"` of each of its networks; at the first block of each period of '
         'chain time, such as `"5m"`; or at blocks with an event, `{ contract = "NAME", event = "NAME" }`.',
+    )
+    for_each: ForEach = Field(
+        default={},
+        description="Lists: one invariant is made of each element, with its label; `${NAME}` stands for the element in all "
+        'texts. Elements, `for_each.token = ["usdc", "dai"]`, or a table that says where they are read.',
     )
     values: dict[ValueName, ValueSettings] = Field(
         min_length=1, description="What is read, by the names under which the condition reads it."

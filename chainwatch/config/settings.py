@@ -24,11 +24,13 @@ from chainwatch.config.alerting import (
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
+from chainwatch.config.for_each import Element
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
@@ -95,6 +97,9 @@ class Settings(Table):
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
     invariants: dict[str, InvariantSettings] = Field(default={})
+    elements: dict[str, Element] = Field(
+        default={}, description="What those of the invariants are that `for_each` has made."
+    )
     pessimism: PessimismSettings = PessimismSettings()
     assets: dict[str, AssetSettings] = Field(default={})
     receivers: dict[str, ReceiverSettings] = Field(default={})
@@ -118,6 +123,7 @@ class Settings(Table):
         'and [ready-made rules](ready-made-rules.md), such as `"preset:bridges runway=2h"`.',
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+    samples: SamplesSettings = SamplesSettings()
     log: LogSettings = LogSettings()
     monitor: MonitorSettings = MonitorSettings()
     api: ApiSettings = ApiSettings()

@@ -7,6 +7,7 @@ of tables, dotted and quoted keys, inline tables, arrays, and strings of all fou
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping
 
 import tomli
@@ -49,6 +50,7 @@ class _Scanner:
         self.at = 0
         self.lines: dict[KeyPath, int] = {}
         self._table_counts: dict[KeyPath, int] = {}
+        self._line_ends = [match.start() for match in re.finditer("\n", text)]
 
     def scan(self) -> None:
         table: KeyPath = ()
@@ -126,7 +128,7 @@ class _Scanner:
             self._value((*path, index))
 
     def _line(self) -> int:
-        return self.text.count("\n", 0, self.at) + 1
+        return bisect_left(self._line_ends, self.at) + 1
 
     def _take(self, sign: str) -> bool:
         found = self.text.startswith(sign, self.at)

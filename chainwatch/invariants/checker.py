@@ -16,7 +16,10 @@ from chainwatch.config import Settings
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
+from chainwatch.invariants.kept_checks import KeptChecks
+from chainwatch.invariants.listing import listing_of
 from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
+from chainwatch.invariants.retries import Retries
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
 from chainwatch.pipeline.checker import Page, Prints, fingerprint
@@ -27,6 +30,8 @@ from chainwatch.store import blocks, definitions, invariant_events, invariants
 
 VERSION = 1
 """Raise it when the same configuration checks otherwise than before: all begins anew then."""
+READINGS_AT_ONCE = 50_000
+"""Readings of one network that are asked for at a time: several blocks of many."""
 PREFIX = "invariants."
 """Before the names of invariants among those of other checkers."""
 
@@ -59,6 +64,8 @@ class InvariantChecker:
         self.settings = settings
         self.definitions = Definitions(extractor, settings)
         self.followed = frozenset(networks)
+        self.kept_checks = KeptChecks()
+        self._retries = Retries() if by_clock else None
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
@@ -90,7 +97,7 @@ class InvariantChecker:
         last = checkpoint.last
         readings = [
             one
-            for one in invariants.wanted_readings(connection, network, limit)
+            for one in invariants.wanted_readings(connection, network, max(limit, READINGS_AT_ONCE))
             if one.name in running.invariants
         ]
         wanted = [
@@ -117,8 +124,8 @@ class InvariantChecker:
             return  # its observer has not begun
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
-            read_blocks(pool, wanted.running.invariants, wanted.blocks),
-            read_events(pool, wanted.events),
+            read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
+            read_events(pools, pool, wanted.events),
         )
         for part in parts:
             try:
@@ -135,6 +142,9 @@ class InvariantChecker:
         """Return what each configured invariant, with the ABI files and addresses that it uses, compiles to."""
         found: Prints = {}
         for name, one in settings.invariants.items():
+            element = settings.elements.get(name)
+            if element is not None and element.is_sample:
+                continue
             contracts = {
                 contract: (
                     settings.contracts[contract].address,
@@ -145,14 +155,22 @@ class InvariantChecker:
             }
             flows = [settings.flows[flow] for flow in sorted(_flows(one)) if flow in settings.flows]
             assets = settings.assets if flows else {}
-            whole = fingerprint([VERSION, one.model_dump(), contracts, flows, assets])
+            whole = fingerprint(
+                [VERSION, one.model_dump(), contracts, flows, assets, element and element.template]
+            )
             found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(one), contracts]), whole)
         return found
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
         """Return the names under which something of the configuration's invariants is stored."""
         made = {one.name for one in definitions.kept(connection)}
-        return [PREFIX + name for name in sorted(invariants.known_names(connection) - made)]
+        names = {self.configured_as(name) for name in invariants.known_names(connection) - made}
+        return [PREFIX + name for name in sorted(names)]
+
+    def configured_as(self, name: str) -> str:
+        """Return the name in the configuration of an invariant: for an element of a list, of what reads the list."""
+        reads = listing_of(name)
+        return reads if name not in self.settings.invariants and reads in self.settings.invariants else name
 
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
         """Forget all events where those of any invariant are to be found again."""

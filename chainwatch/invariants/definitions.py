@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -15,8 +15,9 @@ from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import EventSession, Session, SessionError, compile_session
 from chainwatch.config import Settings, read_dict
+from chainwatch.config.for_each import FOR_EACH, Element, expand
 from chainwatch.config.invariants import InvariantSettings
-from chainwatch.store import definitions, invariants
+from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
 
 INVARIANT, SESSION = "invariant", "session"
@@ -51,11 +52,37 @@ class Definitions:
         revision = invariants.newest_revision(connection)
         running = self._running
         if running is None or running.revision != revision:
-            running = self._running = self._compile(revision, definitions.running(connection))
+            made, lists = definitions.running(connection), elements.load(connection)
+            running = self._running = self._compile(revision, made, lists)
         return running
 
-    def _compile(self, revision: int, stored: list[Definition]) -> Running:
-        found = {invariant.name: invariant for invariant in self._extractor.invariants}
+    def _of_lists(
+        self, known: Sequence[Invariant], lists: Mapping[str, elements.Lists]
+    ) -> dict[str, Invariant]:
+        """Return the invariants of the elements that contracts list, by name."""
+        found: dict[str, Invariant] = {}
+        for one in known:
+            if one.element is None or one.element.template is None or one.title not in lists:
+                continue
+            for settings, element in listed(one.element, lists[one.title]):
+                try:
+                    known_as = (self._settings.networks, self._extractor.contracts, element)
+                    found[settings.name] = compile_invariant(settings, *known_as)
+                except InvariantError as error:
+                    _log.warning(
+                        "an element of a list is no invariant", name=settings.name, reason=str(error)
+                    )
+        return found
+
+    def _compile(
+        self, revision: int, stored: list[Definition], lists: Mapping[str, elements.Lists]
+    ) -> Running:
+        found = {
+            invariant.name: invariant
+            for invariant in self._extractor.invariants
+            if invariant.element is None or not invariant.element.is_sample
+        }
+        found |= self._of_lists(list(found.values()), lists)
         sessions: dict[str, EventSession] = {}
         for one in stored:
             try:
@@ -68,6 +95,24 @@ class Definitions:
             else:
                 found.setdefault(one.name, made)
         return Running(revision, found, sessions)
+
+
+def listed(reads: Element, lists: elements.Lists) -> list[tuple[InvariantSettings, Element]]:
+    """Return the invariants of the elements that contracts list; ``reads`` is what reads these lists.
+
+    Elements of which the configuration makes nothing valid are left out.
+    """
+    template = reads.template or {}
+    try:
+        given = {**template[FOR_EACH], **lists}
+        made = {name: (table, one) for name, table, one in expand(reads.family, template, given)}
+    except (ValueError, KeyError) as error:
+        _log.warning("a list cannot be checked", name=reads.family, reason=str(error))
+        return []
+    draft = read_dict({"invariants": {name: table for name, (table, _) in made.items()}}, watches=False)
+    for problem in draft.problems:
+        _log.warning("an element of a list is no invariant", name=reads.family, reason=problem.message)
+    return [(settings, made[name][1]) for name, settings in draft.parts.invariants.items()]
 
 
 def compile_definition(
@@ -94,4 +139,7 @@ def settings_of(stored: Definition) -> InvariantSettings:
     draft = read_dict({"invariants": {stored.name: table}}, watches=False)
     if draft.problems:
         raise InvariantError([FlowProblem(p.path[2:], p.message, p.hint) for p in draft.problems])
+    if stored.name not in draft.parts.invariants:
+        hint = "write the invariant into the configuration file"
+        raise InvariantError([FlowProblem(("for_each",), "lists are not possible here", hint)])
     return draft.parts.invariants[stored.name]

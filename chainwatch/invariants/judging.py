@@ -12,7 +12,8 @@ from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.invariant import EventMeasure, Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
-from chainwatch.invariants import flow_values
+from chainwatch.invariants import stored_values
+from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
@@ -23,8 +24,10 @@ HOLDS, READ = "holds again", "read again"
 """Why alerts of invariants end."""
 
 ERROR_MAX = 300
-KEPT = 16
+KEPT = 8
 """Checks that are kept in any case, the newest ones."""
+SPARE = 8
+"""Checks beyond those from which on superfluous ones are dropped."""
 
 
 def measure(
@@ -79,60 +82,73 @@ class Judging(NamedTuple):
 def judge(
     work: Work,
     judged: Mapping[str, Judging],
+    checks: KeptChecks,
+    fresh: Mapping[Place, Reading],
     kept: Callable[[str], int],
     waiting: dict[str, float],
     now: float,
 ) -> None:
-    """Judge invariants, by name, by what is stored of them now.
+    """Judge invariants, by name, by what is stored of them now. ``fresh`` is what this transaction has stored.
 
     ``kept`` gives how many blocks of a network are kept. ``waiting`` is since when (the clock's value) an invariant has a
     check without an answer and got none; it is changed. ``now`` is the clock's value.
     """
     connection = work.connection
-    stored = invariants.checks_of(connection, list(judged))
-    raised = invariants.raised_by_name(connection)
+    raised = invariants.raised_of(connection, list(judged))
     wanted = {
         (name, network, block)
         for name, one in judged.items()
-        for check in stored[name]
-        if _is_to_be_evaluated(one, check) or one.invariant.reads_previous
+        for check in checks.of(name)
+        if one.invariant.reads_previous or _is_to_be_evaluated(one, check)
         for network, block in (check.positions or {}).items()
     }
-    readings = invariants.readings_at(connection, wanted)
+    readings = dict(fresh)
+    if missing := wanted - fresh.keys():
+        readings |= invariants.readings_at(connection, missing)
     saved: list[tuple[str, Check]] = []
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
-        if one.invariant.reads_flows:
-            _measure_flows(connection, one, stored[name], readings)
-        checks = _evaluated(one, stored[name], readings)
-        saved += [
-            (name, after) for before, after in zip(stored[name], checks, strict=True) if after != before
-        ]
-        standing = rules.fold(_checked(check) for check in checks)
-        if any(_is_answered(before, after) for before, after in zip(stored[name], checks, strict=True)):
+        if one.invariant.reads_stored:
+            _add_stored(connection, one, checks.of(name), readings)
+        before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
+        changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
+        saved += [(name, new) for old, new in changed if new != old]
+        standing = _standing(after)
+        if any(_is_answered(old, new) for old, new in changed):
             waiting.pop(name, None)
-        waited = now - waiting.setdefault(name, now)
         if standing.unread_since is None:
-            del waiting[name]
-        known = {alert.condition: alert for alert in raised.get(name, ())}
-        _apply(work, one, known, standing, checks, waited)
-        superfluous = _superfluous(one.invariant, checks, standing, work, kept)
-        if superfluous:
+            waiting.pop(name, None)
+            waited = 0.0
+        else:
+            waited = now - waiting.setdefault(name, now)
+        known = raised.get(name, {})
+        if known or standing.broken_since is not None or standing.unread_since is not None:
+            _apply(work, one, known, standing, after, waited)
+        if len(after) > KEPT + SPARE:
+            superfluous = _superfluous(one.invariant, after, standing, work, kept)
             dropped += [(name, check) for check in superfluous]
-            unread += _read_for_alone(name, superfluous, checks)
-    invariants.save_checks(connection, saved)
-    invariants.drop_checks(connection, dropped)
+            unread += _read_for_alone(name, superfluous, after)
+    checks.save(connection, saved)
+    checks.drop(connection, dropped)
     invariants.drop_readings(connection, unread)
 
 
-def _measure_flows(
+def _standing(checks: Sequence[Check]) -> Standing:
+    """Return how an invariant stands; most hold at their newest check."""
+    if checks and checks[-1].holds:
+        newest = _checked(checks[-1])
+        return Standing(newest, None, None, newest)
+    return rules.fold(_checked(check) for check in checks)
+
+
+def _add_stored(
     connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
 ) -> None:
-    """Add the values of flows to what was read for the ``checks`` that are to be evaluated."""
+    """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     for check in checks:
         if _is_to_be_evaluated(judging, check):
-            reading = flow_values.measured(connection, judging.invariant, check, readings)
+            reading = stored_values.with_stored(connection, judging.invariant, check, readings)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 
@@ -147,16 +163,20 @@ def _is_to_be_evaluated(judging: Judging, check: Check) -> bool:
 
 def _evaluated(judging: Judging, checks: Sequence[Check], readings: Mapping[Place, Reading]) -> list[Check]:
     """Return ``checks`` with their answers; one after a check that is answered late is answered anew if it reads that."""
+    if not judging.invariant.reads_previous:
+        return [
+            _evaluate(judging.invariant, check, None, readings)
+            if _is_to_be_evaluated(judging, check)
+            else check
+            for check in checks
+        ]
     found: list[Check] = []
     previous: Check | None = None
     is_late = False
     for check in checks:
         after = check
-        reads_previous = judging.invariant.reads_previous
-        is_first = (
-            reads_previous and previous is None and check.holds is not None
-        )  # the one before was dropped
-        reads_late = reads_previous and is_late and bool(check.positions)
+        is_first = previous is None and check.holds is not None  # the one before was dropped
+        reads_late = is_late and bool(check.positions)
         if (_is_to_be_evaluated(judging, check) and not is_first) or reads_late:
             after = _evaluate(judging.invariant, check, previous, readings)
         found.append(after)
@@ -258,12 +278,27 @@ def _condition(
 ) -> Condition:
     if name == UNREAD:
         assert standing.newest is not None
-        return rules.unread(invariant, since, standing.newest)
+        newest = standing.newest
+        if newest.error is None:
+            newest = newest._replace(error=_failure(work.connection, invariant, checks))
+        return rules.unread(invariant, since, newest)
     check = next(one for one in checks if (one.network, one.block) == (since.network, since.block))
     positions = check.positions or {}
     places = {(invariant.name, network, block) for network, block in positions.items()}
     values = _values(invariant, check, invariants.readings_at(work.connection, places))
     return rules.violated(invariant, since, positions, values if isinstance(values, Mapping) else {})
+
+
+def _failure(connection: sa.Connection, invariant: Invariant, checks: Sequence[Check]) -> str | None:
+    """Return why the newest of ``checks`` that failed is still to be read."""
+    places = {
+        (invariant.name, network, block)
+        for check in checks
+        if check.holds is None
+        for network, block in (check.positions or {}).items()
+    }
+    readings = sorted(invariants.readings_at(connection, places).values(), key=lambda one: one.timestamp)
+    return next((f"{one.network}: {one.error}" for one in reversed(readings) if one.error), None)
 
 
 def raise_alert(work: Work, alert: RaisedAlert) -> None:
@@ -299,8 +334,6 @@ def _superfluous(
     These are the ones that no reorg reaches, and those amid others of the same answer, but for the newest and those by
     which the invariant stands.
     """
-    if len(checks) <= KEPT:
-        return []
     needed = {
         (one.network, one.block)
         for one in (standing.latest, standing.broken_since, standing.unread_since)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,15 +10,16 @@ from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import judging, sessions
+from chainwatch.invariants import judging, listing, sessions
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.judging import Judging, measure
+from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import blocks, definitions, invariant_events, invariants, schema
-from chainwatch.store.invariants import Check, Reading
+from chainwatch.store.invariants import Check, Place, Reading
 
 if TYPE_CHECKING:
     from chainwatch.invariants.checker import InvariantChecker
@@ -52,11 +53,28 @@ class InvariantTransaction:
         self._remeasured: set[str] = set()
         """Networks of which events came or went in blocks that may have been read already."""
         self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
+        self._fresh: dict[Place, Reading] = {}
+        """What was stored of readings in this transaction."""
+        self._is_loaded = False
+        """Whether the checks that are kept are those that are stored."""
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
 
     @cached_property
     def _running(self) -> Running:
         return self._checker.definitions.load(self._connection)
+
+    @property
+    def _checks(self) -> KeptChecks:
+        """The stored checks."""
+        kept = self._checker.kept_checks
+        if not self._is_loaded:
+            self._is_loaded = True
+            if kept.load(self._connection):
+                now = self._checker.clock(self._work)
+                for name in kept:
+                    if kept.of(name) and kept.of(name)[-1].holds is None:
+                        self._checker.waiting.setdefault(name, now)
+        return kept
 
     # --- what was found and read
 
@@ -76,7 +94,7 @@ class InvariantTransaction:
     def apply_read(self, result: ReadResult) -> None:
         """Store what was read of blocks that are still in the chain."""
         if isinstance(result, EventsRead):
-            sessions.apply(self._work, result)
+            sessions.apply(self._work, result, self._checker.waiting)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -89,8 +107,9 @@ class InvariantTransaction:
         ]
         if done:
             network, block = done[0].network, done[0].block
-            for name in invariants.save_readings(self._connection, network, block, done):
-                self._reasons.setdefault(name, "")
+            for one in invariants.save_readings(self._connection, network, block, done):
+                self._fresh[one.name, network, block] = one
+                self._reasons.setdefault(one.name, "")
 
     def _completed(self, invariant: Invariant, reading: Reading) -> dict[str, object]:
         """Return the content with the values that need no node: those of the block and of stored events."""
@@ -104,6 +123,8 @@ class InvariantTransaction:
     def roll_back(self, network: str, block: int, found: Sequence[CountedEvent]) -> None:
         """Undo what belongs to blocks of ``network`` after ``block``."""
         invariants.roll_back(self._connection, network, block)
+        self._is_loaded = False
+        self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
         for name, invariant in self._running.invariants.items():
             if network in invariant.networks:
                 self._reasons[name] = "reorg"
@@ -120,10 +141,12 @@ class InvariantTransaction:
 
     def _unplace(self, name: str, network: str, block: int) -> None:
         """Have checks at blocks of other networks find their block of ``network`` again where it is gone."""
-        for check in invariants.checks(self._connection, name):
-            if check.positions is not None and check.positions.get(network, 0) > block:
+        for check in list(self._checks.of(name)):
+            if check.network == network or check.positions is None:
+                continue
+            if check.positions.get(network, 0) >= block:  # what follows the ancestor now may be as early
                 again = check._replace(positions=None, holds=None, error=None)
-                invariants.save_checks(self._connection, [(name, again)])
+                self._checks.save(self._connection, [(name, again)])
 
     def remove(self, network: str, positions: set[tuple[int, int]], found: Sequence[CountedEvent]) -> None:
         """Undo events that were never in the chain."""
@@ -146,8 +169,10 @@ class InvariantTransaction:
                 self._place(name, invariant)
             if self._remeasured.intersection(invariant.networks):
                 self._reasons.setdefault(name, "")
-        for name in invariants.unanswered_since(self._connection, self._work.latest_seen - UNREAD_AFTER):
-            self._reasons.setdefault(name, "")
+        waiting, now = self._checker.waiting, self._checker.clock(self._work)
+        for name, since in waiting.items():
+            if now - since >= UNREAD_AFTER:
+                self._reasons.setdefault(name, "")
         judged: dict[str, Judging] = {}
         for name in sorted(self._reasons):
             if (one := running.invariants.get(name)) is not None:
@@ -156,9 +181,29 @@ class InvariantTransaction:
                     judging.measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
-            now = self._checker.clock(self._work)
-            judging.judge(self._work, judged, self._kept, self._checker.waiting, now)
-        sessions.settle(self._work, running, self._before)
+            judging.judge(self._work, judged, self._checks, self._fresh, self._kept, waiting, now)
+            self._follow_lists(judged)
+        if self._is_loaded:
+            self._checker.kept_checks.commit(self._connection)
+        sessions.settle(self._work, running, self._before, waiting, now)
+
+    def _follow_lists(self, judged: Mapping[str, Judging]) -> None:
+        """Check the new elements of lists that were read at the block of the list, and drop those that are gone."""
+        changed = listing.update(self._connection, [one.invariant for one in judged.values()])
+        if not changed:
+            return
+        known = self._running.names
+        del self._running
+        for family, network, header in changed:
+            trigger = Trigger(header, None, False)
+            new = [
+                name
+                for name, one in self._running.invariants.items()
+                if name not in known and one.title == family and network in one.networks
+            ]
+            if new:
+                self._add_checks(network, {name: [trigger] for name in new})
+        self._tidy(self._running)
 
     def judge_seen(self, network: str) -> None:
         """Do nothing: `settle` has judged all."""
@@ -178,7 +223,8 @@ class InvariantTransaction:
         made = {one.name for one in definitions.kept(self._connection)}
         names = invariants.known_names(self._connection) - made
         if page.names is not None:
-            names &= {name[_PREFIX_LENGTH:] for name in page.names}
+            wanted = {name[_PREFIX_LENGTH:] for name in page.names}
+            names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):
             invariants.forget(self._connection, name)
             judging.end_all(self._work, name, CONFIG_CHANGED)
@@ -192,7 +238,9 @@ class InvariantTransaction:
         for name, invariant in self._running.invariants.items():
             if network not in invariant.networks:
                 continue
-            if isinstance(invariant.every, tuple):
+            if self._has_failed(name):
+                some = triggers
+            elif isinstance(invariant.every, tuple):
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
             else:
@@ -201,6 +249,11 @@ class InvariantTransaction:
                 due[name] = some
         if due:
             self._add_checks(network, due)
+
+    def _has_failed(self, name: str) -> bool:
+        """Return whether the newest check has no answer and never will: it is repeated at the next block."""
+        checks = self._checks.of(name)
+        return bool(checks) and checks[-1].holds is None and checks[-1].error is not None
 
     def _new_blocks(self, network: str) -> list[Trigger]:
         """Return the new blocks up to the checkpoint, as far as their headers are known without a gap."""
@@ -224,7 +277,7 @@ class InvariantTransaction:
 
     def _add_checks(self, network: str, due: Mapping[str, Sequence[Trigger]]) -> None:
         """Store the checks of invariants, by name, that are ``due``, and what is read for them of this network."""
-        invariants.drop_provisional(self._connection, network, due.keys())
+        self._drop_provisional(network, due.keys())
         checks: list[tuple[str, Check]] = []
         readings: list[Reading] = []
         for name, triggers in due.items():
@@ -240,9 +293,21 @@ class InvariantTransaction:
                 readings.append(reading)
                 if not reading.is_wanted:
                     self._reasons.setdefault(name, "")
-        invariants.add_checks(self._connection, checks)
+        self._checks.add(self._connection, checks)
         invariants.add_readings(self._connection, readings)
         self._work.wanted.add((INVARIANTS, network))
+
+    def _drop_provisional(self, network: str, names: Collection[str]) -> None:
+        """Drop checks at blocks of ``network`` for which newer ones stand, unless they are done."""
+        gone = [
+            (name, check)
+            for name in names
+            for check in self._checks.of(name)
+            if check.is_provisional and check.holds is None and check.network == network
+        ]
+        if gone:
+            self._checks.drop(self._connection, gone)
+            invariants.drop_readings(self._connection, [(name, network, check.block) for name, check in gone])
 
     def _reading(self, name: str, invariant: Invariant, network: str, header: Header) -> Reading:
         reading = Reading(name, network, header.number, header.hash, header.timestamp)
@@ -255,7 +320,7 @@ class InvariantTransaction:
 
         So all values are of one moment: what happened before it is in all of them.
         """
-        for check in invariants.unplaced_checks(self._connection, name):
+        for check in [one for one in self._checks.of(name) if one.positions is None]:
             if not all(self._is_final(network, check) for network in invariant.networks):
                 continue
             self._reasons.setdefault(name, "")
@@ -265,13 +330,13 @@ class InvariantTransaction:
                 if header is not None and self._is_last(network, header, check.timestamp):
                     headers[network] = header
             if len(headers) < len(invariant.networks):  # of blocks that were read in ranges, few are known
-                invariants.drop_checks(self._connection, [(name, check)])
+                self._checks.drop(self._connection, [(name, check)])
                 invariants.drop_readings(self._connection, [(name, check.network, check.block)])
             elif error := self._misaligned(invariant, check, headers):
-                invariants.save_checks(self._connection, [(name, check._replace(positions={}, error=error))])
+                self._checks.save(self._connection, [(name, check._replace(positions={}, error=error))])
             else:
                 positions = {network: header.number for network, header in headers.items()}
-                invariants.save_checks(self._connection, [(name, check._replace(positions=positions))])
+                self._checks.save(self._connection, [(name, check._replace(positions=positions))])
                 readings = [self._reading(name, invariant, n, header) for n, header in headers.items()]
                 invariants.add_readings(self._connection, readings)
                 self._work.wanted |= {(INVARIANTS, network) for network in headers}
@@ -316,8 +381,11 @@ class InvariantTransaction:
             return
         for name in sorted(invariants.known_names(self._connection) - running.names):
             invariants.forget(self._connection, name)
+            self._is_loaded = False
             found = definitions.find(self._connection, name)
             reason = "deleted" if found is None or found.is_deleted else "stopped"
+            if listing.listing_of(name) in running.names:
+                reason = listing.NO_LONGER_LISTED
             judging.end_all(self._work, name, reason)
         schema.set_property(self._connection, TIDIED, str(running.revision))
 

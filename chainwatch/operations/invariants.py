@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -21,14 +22,14 @@ from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
 from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, EventSession, Session
 from chainwatch.config import ConfigError, Settings
-from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition, settings_of
+from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition, listed, settings_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
 from chainwatch.operations.checks import no_such
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.plan import Plan
-from chainwatch.store import definitions, invariants
+from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
 from chainwatch.store.invariants import Check
 
@@ -57,6 +58,8 @@ class InvariantView(msgspec.Struct, frozen=True):
     since: float | None
     block: int | None
     checked_at: float | None
+    labels: Mapping[str, str] = {}
+    """What its alerts have beside what all have, such as the element of a list that it is made of."""
 
 
 class CheckView(msgspec.Struct, frozen=True):
@@ -89,7 +92,9 @@ class InvariantTest(msgspec.Struct, frozen=True):
 def list_invariants(connection: sa.Connection, context: Context, now: float) -> list[InvariantView]:
     """Return all invariants: those of the configuration in its order, then those that were made while this runs."""
     made = [one for one in definitions.kept(connection) if one.name not in context.settings.invariants]
-    files = [_of_file(connection, context.settings, name) for name in context.settings.invariants]
+    files = [
+        view for name in context.settings.invariants for view in _of_file(connection, context.settings, name)
+    ]
     return [*files, *(_of_definition(connection, context.settings, one) for one in made)]
 
 
@@ -174,9 +179,28 @@ def _made(connection: sa.Connection, name: str) -> Definition:
     return known
 
 
-def _of_file(connection: sa.Connection, settings: Settings, name: str) -> InvariantView:
-    one = settings.invariants[name]
-    return _view(connection, name, FILE, one.severity, one.assert_, one.networks, "waiting")
+def _of_file(connection: sa.Connection, settings: Settings, name: str) -> list[InvariantView]:
+    """Return an invariant of the file; of one that reads lists, those of the elements that were read last."""
+    element = settings.elements.get(name)
+    if element is not None and element.is_sample:
+        return []
+    found = [(settings.invariants[name], element)]
+    if element is not None and element.template is not None:
+        lists = elements.load(connection).get(element.family)
+        found = found if lists is None else [*listed(element, lists)]
+    return [
+        _view(
+            connection,
+            one.name,
+            FILE,
+            one.severity,
+            one.assert_,
+            one.networks,
+            "waiting",
+            {} if of is None else of.labels,
+        )
+        for one, of in found
+    ]
 
 
 def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
@@ -209,6 +233,7 @@ def _view(
     condition: str,
     networks: Sequence[str],
     state: str,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> InvariantView:
     raised = invariants.raised(connection, name)
     checks = invariants.checks(connection, name)
@@ -225,7 +250,9 @@ def _view(
         state = "holds" if answered_last.holds else "broken"
     elif state == "waiting" and block is not None:
         state = "holds"
-    return InvariantView(name, origin, severity, condition, list(networks), state, since, block, at)
+    return InvariantView(
+        name, origin, severity, condition, list(networks), state, since, block, at, dict(labels)
+    )
 
 
 def _check(connection: sa.Connection, name: str, check: Check) -> CheckView:

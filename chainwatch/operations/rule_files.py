@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,8 @@ from chainwatch.rules.unit_test import run_test
 
 FILES_MAX = 1_000
 """Files that one pattern of ``rule_files`` may name."""
+_SUFFIXES = frozenset({".yml", ".yaml", ".rules"})
+_UNIT_TESTS = re.compile(r"^[\"']?(?:tests|rule_files)[\"']?[ \t]*:", re.MULTILINE)
 
 
 class CheckedFile(msgspec.Struct, frozen=True):
@@ -32,6 +36,39 @@ class TestedFile(msgspec.Struct, frozen=True):
     file: str
     tests: int
     failures: list[str]
+
+
+def named_rule_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the rule files that arguments name: files, patterns, or folders with all that is below them."""
+    return _named(paths, lambda found: not _is_unit_file(found))
+
+
+def named_unit_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the files of unit tests that arguments name: files, patterns, or folders with all that is below them."""
+    return _named(paths, _is_unit_file)
+
+
+def _named(paths: Iterable[Path], is_wanted: Callable[[Path], bool]) -> list[Path]:
+    """Return each file once; of a pattern or folder, only those that are wanted."""
+    found = [one for path in paths for one in _meant(path) if one == path or is_wanted(one)]
+    return list(dict.fromkeys(found))
+
+
+def _meant(path: Path) -> list[Path]:
+    if path.is_dir():
+        try:
+            found = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
+        except OSError:
+            found = []
+        return found or [path]
+    return [path] if path.exists() else _matching(Path(), str(path), None) or [path]
+
+
+def _is_unit_file(path: Path) -> bool:
+    try:
+        return _UNIT_TESTS.search(_text(path)) is not None
+    except RuleFileError:
+        return False
 
 
 class ReadyMade(msgspec.Struct, frozen=True):
@@ -106,7 +143,7 @@ def _groups(path: Path, file: UnitFile) -> tuple[list[Group], list[str]]:
     return groups, failures
 
 
-def _matching(folder: Path, pattern: str) -> list[Path]:
+def _matching(folder: Path, pattern: str, most: int | None = FILES_MAX) -> list[Path]:
     """Return the files that a pattern names; one that matches none is a file by this name."""
     if is_preset(pattern):
         return [Path(pattern)]
@@ -116,7 +153,7 @@ def _matching(folder: Path, pattern: str) -> list[Path]:
         base, relative = (
             (Path(pattern).anchor, pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
         )
-        return sorted(found for found in Path(base).glob(relative) if found.is_file())[:FILES_MAX]
+        return sorted(found for found in Path(base).glob(relative) if found.is_file())[:most]
     except (ValueError, NotImplementedError, OSError):
         return []
 

@@ -1,7 +1,6 @@
 """Rules that are created through the HTTP server: a query in PromQL, and how its alerts are notified.
 
-A rule is validated and stored. Its query is not evaluated yet, but ``channels`` and ``cooldown`` count at once for alerts
-that have its name, such as those of a Prometheus with the same rule.
+``channels`` and ``cooldown`` count for all alerts that have its name, such as those of a Prometheus with the same rule.
 """
 
 from __future__ import annotations
@@ -22,6 +21,10 @@ from chainwatch.operations.queries import parse_severity
 from chainwatch.promql.errors import ParseError
 from chainwatch.promql.parser import parse
 from chainwatch.promql.signatures import RANGE, TEXT
+from chainwatch.rules.model import AlertingRule, Group
+from chainwatch.rules.placed import PlacedGroup
+from chainwatch.rules.status import RuleStatus
+from chainwatch.rules.template import Template, TemplateError
 from chainwatch.store import created
 from chainwatch.store.created import StoredRule
 
@@ -32,15 +35,17 @@ CHANNELS_MAX = 20
 ANNOTATIONS_MAX = 32
 ANNOTATION_MAX = 4_000
 """Characters of an annotation."""
-EVALUATED = False
-"""Whether this version evaluates the queries of rules."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 _.:@-]{0,127}")
 _LABEL = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
 
 
 class RuleView(msgspec.Struct, frozen=True):
-    """A rule as it was given. ``evaluated``: whether its query is; ``problem``: what keeps it from being used as stored."""
+    """A rule as it was given. ``evaluated``: whether its query is; ``problem``: what keeps it from being used as stored.
+
+    ``state`` is that of its most urgent alert, ``health`` ``ok``, ``err`` with ``error``, or ``unknown`` before its first
+    evaluation; ``evaluated_at`` (Unix seconds) and ``seconds`` are of the last one.
+    """
 
     name: str
     query: str
@@ -56,6 +61,11 @@ class RuleView(msgspec.Struct, frozen=True):
     created_at: float
     updated_at: float
     problem: str | None
+    state: str = "inactive"
+    health: str = "unknown"
+    error: str = ""
+    evaluated_at: float | None = None
+    seconds: float = 0.0
 
 
 class RulesView(msgspec.Struct, frozen=True):
@@ -99,12 +109,13 @@ def add_rule(
 
 def list_rules(connection: sa.Connection, context: Context, now: float) -> RulesView:
     """Return all rules by their names."""
-    return RulesView([_view(rule, context) for rule in context.created.rules])
+    statuses = _statuses(context)
+    return RulesView([_view(rule, context, statuses.get(rule.name)) for rule in context.created.rules])
 
 
 def show_rule(connection: sa.Connection, context: Context, now: float, name: str) -> RuleView:
     """Return one rule. Raises ``NotFound``."""
-    return _view(_find(context, name), context)
+    return _view(_find(context, name), context, _statuses(context).get(name))
 
 
 def update_rule(
@@ -145,6 +156,18 @@ def delete_rule(connection: sa.Connection, context: Context, now: float, name: s
     return DeletedRule(name)
 
 
+def group_of(rule: StoredRule) -> PlacedGroup:
+    """Return the group as which a rule is evaluated. Raises ``ParseError`` where this version reads no such query."""
+    alerting = AlertingRule(
+        rule.name,
+        parse(rule.query),
+        round(parse_duration(rule.duration) * 1000),
+        labels={"severity": rule.severity},
+        annotations=dict(rule.annotations),
+    )
+    return PlacedGroup("api", "", Group(rule.name, (alerting,)))
+
+
 def _store(
     connection: sa.Connection, context: Context, rule: StoredRule, known: Sequence[str] = ()
 ) -> RuleView:
@@ -174,6 +197,10 @@ def _check(context: Context, rule: StoredRule, known: Sequence[str]) -> None:
             raise Invalid(f"annotations: {name[:100]!r}: expected letters, digits and _, no digit first")
         if len(text) > ANNOTATION_MAX:
             raise Invalid(f"annotations: {name}: longer than {ANNOTATION_MAX} characters")
+        try:
+            Template(text)
+        except TemplateError as error:
+            raise Invalid(f"annotations: {name}: {error}"[:500]) from None
     if len(rule.channels) > CHANNELS_MAX:
         raise Invalid(f"channels: more than {CHANNELS_MAX}")
     for name in rule.channels:
@@ -221,7 +248,15 @@ def _find(context: Context, name: str) -> StoredRule:
     return by_name[name]
 
 
-def _view(rule: StoredRule, context: Context, problem: str | None = None) -> RuleView:
+def _statuses(context: Context) -> dict[str, RuleStatus]:
+    """Return how the rules stand that were made here, by name."""
+    groups = context.rule_groups() if context.rule_groups is not None else ()
+    return {group.placed.group.name: group.rules[0] for group in groups if group.placed.origin == "api"}
+
+
+def _view(
+    rule: StoredRule, context: Context, status: RuleStatus | None = None, problem: str | None = None
+) -> RuleView:
     return RuleView(
         name=rule.name,
         query=rule.query,
@@ -231,10 +266,23 @@ def _view(rule: StoredRule, context: Context, problem: str | None = None) -> Rul
         type=rule.type,
         cooldown=rule.cooldown,
         channels=rule.channels,
-        evaluated=EVALUATED,
+        evaluated=_is_readable(rule.query),
         origin="api",
         author=rule.author,
         created_at=rule.created_at,
         updated_at=rule.updated_at,
         problem=problem or context.problems.get(rule.name),
+        state="inactive" if status is None else status.state,
+        health="unknown" if status is None else status.health,
+        error="" if status is None else status.error,
+        evaluated_at=None if status is None else status.evaluated_at,
+        seconds=0.0 if status is None else round(status.seconds, 6),
     )
+
+
+def _is_readable(query: str) -> bool:
+    try:
+        parse(query)
+    except ParseError:  # stored by a version that read more
+        return False
+    return True

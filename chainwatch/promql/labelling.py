@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,8 +19,13 @@ _VALUE_MAX = 4_096
 """Characters of a label's value that label_replace or label_join makes."""
 
 
-def label_replace(vector: Vector, target: str, replacement: str, source: str, pattern: str) -> Vector:
-    """Set ``target`` to ``replacement`` where the label ``source`` matches ``pattern``. Raises ``EvaluationError``."""
+def label_replace(
+    vector: Vector, target: str, replacement: str, source: str, pattern: str, spend: Callable[[int], None]
+) -> Vector:
+    """Set ``target`` to ``replacement`` where the label ``source`` matches ``pattern``. Raises ``EvaluationError``.
+
+    ``spend`` is called with the work before it is done: patterns of which groups are used may take milliseconds.
+    """
     try:
         compiled = _compiled(pattern)
     except ValueError as error:
@@ -31,11 +36,17 @@ def label_replace(vector: Vector, target: str, replacement: str, source: str, pa
         raise EvaluationError('invalid destination label name in label_replace(): ""')
     if len(replacement) > TEXT_MAX:
         raise EvaluationError(f"the replacement in label_replace() is longer than {TEXT_MAX:,} characters")
+    made: dict[str, str | None] = {}
     result = []
     for labels, value, unnamed in vector:
-        found = compiled.fullmatch(labels.get(source))
-        if found is not None:
-            labels = labels.put({target: expand_references(replacement, found)[:_VALUE_MAX]})
+        text = labels.get(source)
+        if text not in made:
+            spend(10 + len(text))
+            found = compiled.fullmatch(text)
+            made[text] = None if found is None else expand_references(replacement, found)[:_VALUE_MAX]
+        new = made[text]
+        if new is not None:
+            labels = labels.put({target: new})
             unnamed = unnamed and target != NAME
         result.append((labels, value, unnamed))
     return _distinct(result)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import struct
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from time import monotonic
+from typing import Protocol, TypeVar
 
+from chainwatch.promql.errors import LimitExceeded
 from chainwatch.promql.syntax import Matcher
 
 NAME = "__name__"
@@ -18,6 +20,8 @@ STALE: float = struct.unpack("<d", struct.pack("<Q", _STALE_BITS))[0]
 """The NaN by which Prometheus marks that a series has ended (model/value)."""
 _DERIVED_MAX = 16
 _SELECTIONS_MAX = 50_000
+PATTERN_SECONDS = 2.0
+"""How long the patterns of one selector may take."""
 
 Times = Sequence[int]
 Values = Sequence[float]
@@ -130,6 +134,44 @@ class Series:
         self.ends = self.ends or is_stale(value)
 
 
+class Labelled(Protocol):
+    """Anything with labels."""
+
+    labels: Labels
+
+
+S = TypeVar("S", bound=Labelled)
+
+
+def passing(
+    series: Iterable[S], matchers: tuple[Matcher, ...], clock: Callable[[], float] = monotonic
+) -> list[S]:
+    """Return the series that pass all matchers. A pattern is asked once for each value of its label.
+
+    Raises ``LimitExceeded`` where patterns take longer than ``PATTERN_SECONDS``: RE2 bounds their memory, not their time.
+    """
+    until = clock() + PATTERN_SECONDS
+    simple = [matcher for matcher in matchers if not matcher.size]
+    found = [one for one in series if all(m.takes(one.labels.get(m.name)) for m in simple)]
+    for matcher in matchers:
+        if matcher.size:
+            taken: dict[str, bool] = {}
+            kept = []
+            for one in found:
+                value = one.labels.get(matcher.name)
+                takes = taken.get(value)
+                if takes is None:
+                    if clock() > until:
+                        raise LimitExceeded(
+                            f"the patterns of a selector take longer than {PATTERN_SECONDS:g} seconds"
+                        )
+                    takes = taken[value] = matcher.takes(value)
+                if takes:
+                    kept.append(one)
+            found = kept
+    return found
+
+
 class Source(Protocol):
     """Where an evaluation gets series from."""
 
@@ -188,8 +230,4 @@ class MemorySource:
                 listed = self._index.get((matcher.name, matcher.value), [])
                 if len(listed) < size:
                     fewest, size = listed, len(listed)
-        return [
-            series
-            for series in fewest
-            if all(matcher.takes(series.labels.get(matcher.name)) for matcher in matchers)
-        ]
+        return passing(fewest, matchers)

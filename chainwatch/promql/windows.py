@@ -6,14 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import lt, mul, ne
 
-import numpy as np
-
-from chainwatch.promql.arithmetic import FUNCTIONS, NAN, kahan_sum, mean, quantile, variance
+from chainwatch.promql.arithmetic import (
+    FUNCTIONS,
+    NAN,
+    exact_sum,
+    kahan_sum,
+    least,
+    mean,
+    most,
+    quantile,
+    variance,
+)
 from chainwatch.promql.series import Times, Values
-
-_WIDE = 64
-"""From so many samples on, numpy is faster than a loop."""
 
 
 @dataclass(slots=True)
@@ -64,16 +70,10 @@ def _extrapolated(window: Window, *, counter: bool) -> float | None:
 
 def _lost_by_resets(values: Values) -> float:
     """Return the sum of the values before which the counter began again."""
-    if len(values) >= _WIDE:
-        all_values = np.asarray(values)
-        return float(all_values[:-1][all_values[1:] < all_values[:-1]].sum())
-    lost = 0.0
-    before = values[0]
-    for value in values:
-        if value < before:
-            lost += before
-        before = value
-    return lost
+    after = values[1:]
+    if not any(map(lt, after, values)):
+        return 0.0
+    return sum(before for before, value in zip(values, after, strict=False) if value < before)
 
 
 def irate(window: Window) -> float | None:
@@ -107,9 +107,9 @@ def _regression(window: Window, origin: int) -> tuple[float, float]:
         return (NAN, NAN) if math.isinf(first) else (0.0, first)
     count = len(values)
     places = [(time - origin) / 1000 for time in window.times]
-    sum_x, sum_y = kahan_sum(places), kahan_sum(values)
-    sum_xy = kahan_sum([x * y for x, y in zip(places, values, strict=True)])
-    sum_xx = kahan_sum([x * x for x in places])
+    sum_x, sum_y = exact_sum(places), exact_sum(values)
+    sum_xy = exact_sum(list(map(mul, places, values)))
+    sum_xx = exact_sum(list(map(mul, places, places)))
     spread = sum_xx - sum_x * sum_x / count
     slope = (sum_xy - sum_x * sum_y / count) / spread if spread else NAN
     return slope, sum_y / count - slope * sum_x / count
@@ -117,14 +117,15 @@ def _regression(window: Window, origin: int) -> tuple[float, float]:
 
 def changes(window: Window) -> float:
     values = window.values
-    return float(
-        sum(value != before and (value == value or before == before) for before, value in pairwise(values))
-    )
+    changed = sum(map(ne, values[1:], values))
+    total = sum(values) if changed else 0.0
+    if total != total:  # maybe for a NaN, which differs from another, and is no change then
+        changed -= sum(before != before and value != value for before, value in pairwise(values))
+    return float(changed)
 
 
 def resets(window: Window) -> float:
-    values = window.values
-    return float(sum(value < before for before, value in pairwise(values)))
+    return float(sum(map(lt, window.values[1:], window.values)))
 
 
 def double_exponential_smoothing(window: Window, smoothing: float, trend: float) -> float | None:
@@ -137,14 +138,6 @@ def double_exponential_smoothing(window: Window, smoothing: float, trend: float)
             slope = trend * (level - before) + (1 - trend) * slope
         before, level = level, smoothing * value + (1 - smoothing) * (level + slope)
     return level
-
-
-def _least(values: Values) -> float:
-    return min((value for value in values if value == value), default=NAN)
-
-
-def _most(values: Values) -> float:
-    return max((value for value in values if value == value), default=NAN)
 
 
 def _deviation(values: Values) -> float:
@@ -170,8 +163,8 @@ WINDOW_FUNCTIONS: dict[str, Callable[[Window], float | None]] = {
     "changes": changes,
     "resets": resets,
     "avg_over_time": lambda window: mean(window.values),
-    "min_over_time": lambda window: _least(window.values),
-    "max_over_time": lambda window: _most(window.values),
+    "min_over_time": lambda window: least(window.values),
+    "max_over_time": lambda window: most(window.values),
     "sum_over_time": lambda window: kahan_sum(window.values),
     "count_over_time": lambda window: float(len(window.values)),
     "stddev_over_time": lambda window: FUNCTIONS["sqrt"](variance(window.values)),
@@ -182,7 +175,7 @@ WINDOW_FUNCTIONS: dict[str, Callable[[Window], float | None]] = {
     "present_over_time": lambda window: 1.0,
     "ts_of_first_over_time": lambda window: window.times[0] / 1000,
     "ts_of_last_over_time": lambda window: window.times[-1] / 1000,
-    "ts_of_max_over_time": lambda window: _last_time_of(window, _most(window.values)),
-    "ts_of_min_over_time": lambda window: _last_time_of(window, _least(window.values)),
+    "ts_of_max_over_time": lambda window: _last_time_of(window, most(window.values)),
+    "ts_of_min_over_time": lambda window: _last_time_of(window, least(window.values)),
 }
 """Functions of a range alone."""

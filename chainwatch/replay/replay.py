@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -48,6 +49,20 @@ READS_AT_ONCE = 1_000
 PROPERTY = "replay"
 """The property that marks a database as a replay's and holds its range."""
 
+RULES = "replayed rules"
+"""The property that says that the signals of rules are applied: until when they were evaluated (chain time)."""
+
+
+class RuleSignals(NamedTuple):
+    """The signals of rules over a history until a chain time (Unix seconds)."""
+
+    signals: Sequence[Signal]
+    until: int
+
+
+Rules = Callable[[sa.Connection, Callable[[], bool]], RuleSignals]
+"""Evaluates rules over what a database holds; it ends at once when what it is passed returns true."""
+
 _log = structlog.get_logger("chainwatch.replay.replay")
 
 
@@ -62,8 +77,8 @@ class Progress(NamedTuple):
 class Replay:
     """One replay into one database.
 
-    ``reader`` reads long ranges. With ``notify`` alerts are sent to the receivers of their routes. Use ``begin``, then
-    ``run``, then ``report``.
+    ``reader`` reads long ranges. With ``notify`` alerts are sent to the receivers of their routes. ``rules`` are evaluated
+    over what is stored in the end. Use ``begin``, then ``run``, then ``report``.
     """
 
     def __init__(
@@ -74,6 +89,7 @@ class Replay:
         reader: Reader | None = None,
         *,
         notify: bool = False,
+        rules: Rules | None = None,
     ) -> None:
         settings = plan.settings
         self._plan = plan
@@ -81,6 +97,7 @@ class Replay:
         self._pools = pools
         self._reader = reader
         self._notify = notify
+        self._rules = rules
         routes = [_without_repeats(route) for route in settings.routes] if notify else []
         self._alerts = AlertEngine(routes, {r.name: r.send_resolved for r in settings.receivers.values()}, 0)
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
@@ -158,6 +175,8 @@ class Replay:
                 pass
         for checker in self._checkers:
             await self._read_wanted(checker)
+        if self._rules is not None:
+            await self._apply_rules(self._rules)
         progress(Progress(total, total, self._events.total()))
         if self._notify:
             await self._deliver()
@@ -228,6 +247,22 @@ class Replay:
                     error=str(error),
                 )
 
+    async def _apply_rules(self, rules: Rules) -> None:
+        """Apply the signals of rules over the whole history, once."""
+        if await self._database.read(lambda c: schema.get_property(c, RULES)):
+            return
+        stopped = threading.Event()
+        try:
+            found = await self._database.read(lambda c: rules(c, stopped.is_set))
+        finally:
+            stopped.set()
+
+        def apply(connection: sa.Connection) -> None:
+            self._alerts.apply(connection, found.signals, time.time() - self._longest_wait)
+            schema.set_property(connection, RULES, str(found.until))
+
+        await self._database.write(apply)
+
     async def _deliver(self) -> None:
         """Flush every group and send all notifications. Imports late: few replays send anything."""
         from chainwatch.alerting.dispatch import deliver_pending
@@ -271,7 +306,7 @@ class Replay:
                 connection,
                 Policies.of(self._plan.settings),
                 Presenter.of(self._plan.settings),
-                max(seen.values(), default=0),
+                max(*seen.values(), int(schema.get_property(connection, RULES) or 0), 0),
             ),
             "latency": self._tally.latency(seen),
             "unmatched": [

@@ -15,7 +15,7 @@ from chainwatch.plan import Plan
 from chainwatch.replay.bounds import parse_when, resolve_ranges
 from chainwatch.replay.errors import ReplayError
 from chainwatch.replay.reader.process import Reader, is_worthwhile
-from chainwatch.replay.replay import Progress, Replay
+from chainwatch.replay.replay import Progress, Replay, Rules
 from chainwatch.store.blocks import new_ids
 from chainwatch.store.database import Database, parse_url
 from chainwatch.support.spelling import did_you_mean
@@ -39,15 +39,16 @@ async def replay(
     wanted: Wanted,
     database: str,
     reader: Reader | None = None,
+    rules: Rules | None = None,
     *,
     durable: bool,
     show_progress: bool = True,
 ) -> dict[str, Any]:
-    """Replay into ``database`` (a URL) and return the report; ``reader`` reads long ranges.
+    """Replay into ``database`` (a URL) and return the report; ``reader`` reads long ranges, ``rules`` evaluates rules.
 
     Raises ``ReplayError``, ``ChainError``, ``StoreError``.
     """
-    networks = _networks(plan, wanted.networks)
+    networks = _networks(plan, wanted.networks, may_be_none=rules is not None)
     start = _by_network(wanted.start, networks, "--from", end_of_day=False)
     end = _by_network(wanted.end, networks, "--to", end_of_day=True)
     async with contextlib.AsyncExitStack() as stack:
@@ -62,7 +63,7 @@ async def replay(
             ids = new_ids([r.network for r in ranges], {}) if packed else None
             await reader.begin(plan, ranges, ids)  # it reads while the database is being made
         opened = stack.enter_context(contextlib.closing(Database.open(database, durable=durable)))
-        work = Replay(plan, opened, pools, reader, notify=wanted.notify)
+        work = Replay(plan, opened, pools, reader, notify=wanted.notify, rules=rules)
         if ranges is None:
             work.resume()
         else:
@@ -72,14 +73,14 @@ async def replay(
             return await work.report()
 
 
-def _networks(plan: Plan, wanted: Sequence[str]) -> list[str]:
+def _networks(plan: Plan, wanted: Sequence[str], *, may_be_none: bool) -> list[str]:
     for name in wanted:
         if name not in plan.watches:
             raise ReplayError(
                 f"no contract of any flow is on a network {name!r}; {did_you_mean(name, plan.watches)}"
             )
     networks = list(dict.fromkeys(wanted)) or list(plan.watches)
-    if not networks:
+    if not networks and not may_be_none:
         raise ReplayError("the configuration watches nothing: it has no flow whose contract is on a network")
     return networks
 

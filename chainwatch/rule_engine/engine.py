@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
+from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rule_engine.scraping import Scrapes
 from chainwatch.rules.status import GroupStatus
+from chainwatch.tsdb.model import TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
 
@@ -26,15 +29,18 @@ class RuleEngine:
         self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
         self._scrapes = Scrapes(self.intake)
         self._pushed: PushGroups | None = None
+        self._manager = RuleManager(self.tsdb, self.loaded)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
+        self.tsdb.limit(limits_of(running.plan.settings.samples))
         clock = running.alerting.clock
         return {
             "samples": lambda: self.persistence.run(running.database),
             "pushed groups": self.pushed_groups(running).repeat,
             "own metrics": OwnMetrics(running, self.intake).sample,
             **self._scrapes.tasks(running.plan.settings.scrape, clock),
+            "rules": lambda: self._manager.run(running),
         }
 
     def pushed_groups(self, running: Running) -> PushGroups:
@@ -45,7 +51,20 @@ class RuleEngine:
 
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
-        return ()
+        return self._manager.groups
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that follows from past evaluations is stored."""
+        return self._manager.is_idle
 
     def changed(self) -> None:
         """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""
+        self._manager.changed()
+
+
+def limits_of(settings: SamplesSettings) -> TsdbLimits:
+    """Return the limits that are configured."""
+    return TsdbLimits(
+        series=settings.series, bytes=settings.memory * 1_000_000, window=round(settings.keep * 1000)
+    )

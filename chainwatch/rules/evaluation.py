@@ -119,7 +119,7 @@ def evaluate_group(
                 samples, alerts = _record(rule, vector, prepared.group.limit), before.alerts
             else:
                 alerts = _next_alerts(rule, before.alerts, vector, at, prepared, evaluation, moment)
-                samples = _alert_samples(rule, alerts)
+                samples = alert_samples(alerts)
         except _TooMany as error:
             yield RuleResult(rule, replace(before, alerts={}), [], moment, str(error))
             continue
@@ -249,7 +249,8 @@ def _limited_query(evaluation: Evaluation, moment: int) -> Callable[[str], list[
     return query
 
 
-def _alert_samples(rule: AlertingRule, alerts: Mapping[Labels, Alert]) -> list[Sample]:
+def alert_samples(alerts: Mapping[Labels, Alert]) -> list[Sample]:
+    """Return the samples of ``ALERTS`` and ``ALERTS_FOR_STATE`` of a rule's alerts."""
     samples = []
     for labels, alert in alerts.items():
         if alert.state != "inactive":

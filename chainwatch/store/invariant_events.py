@@ -7,9 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chainwatch.store import occurrences
+from chainwatch.store import bulk, occurrences
 from chainwatch.store.invariant_tables import invariant_events
-from chainwatch.store.invariants import insert_new
 
 Counted = tuple[str, int, int, str, str, int, dict[str, int]]
 """An event: network, block, log index, contract, signature, timestamp, its integers by name."""
@@ -17,12 +16,9 @@ Counted = tuple[str, int, int, str, str, int, dict[str, int]]
 
 def add_events(connection: sa.Connection, events: Iterable[Counted]) -> None:
     """Store events; those that are stored stay as they are."""
-    names = ("network", "block", "log_index", "contract", "signature", "timestamp")
-    rows = [
-        {**dict(zip(names, event[:6], strict=True)), "args": occurrences.encode_facts(dict(event[6]))}
-        for event in events
-    ]
-    insert_new(connection, invariant_events, rows)
+    columns = ("network", "block", "log_index", "contract", "signature", "timestamp", "args")
+    rows = [(*event[:6], occurrences.encode_facts(dict(event[6]))) for event in events]
+    bulk.insert(connection, invariant_events, columns, rows)
 
 
 def events_between(

@@ -99,3 +99,30 @@ invariant_cursors = Table(
     Column("block", BigInteger, nullable=False),
     comment="Up to which block the events of a session were read.",
 )
+
+invariant_elements = Table(
+    "invariant_elements",
+    metadata,
+    Column("name", Text, primary_key=True, comment="as in the configuration"),
+    Column("lists", Text, nullable=False, comment="JSON: label → elements"),
+    Column("revision", Integer, nullable=False, comment="grows with each change of any of them"),
+    comment="The lists of contracts over which invariants are made, as they were read last.",
+)
+
+invariant_history = Table(
+    "invariant_history",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column(
+        "bucket",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="a span of time, of which the first check counts",
+    ),
+    Column("network", Text, nullable=False, comment="where that check was made"),
+    Column("block", BigInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("content", LargeBinary, nullable=False, comment="MessagePack: the values"),
+    comment="Values of invariants as they were, for conditions that read changes over a time.",
+)

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
-from chainwatch.store import occurrences
+from chainwatch.store import bulk, elements, invariant_history, occurrences, schema
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -63,12 +62,24 @@ class RaisedAlert(NamedTuple):
 
 Place = tuple[str, str, int]
 """Where something is read: the invariant's name, the network, the block."""
+PLACE = ("name", "network", "block")
+CHECKS_AS_OF = "invariant_checks_as_of"
+"""The property for as of which transaction checks are kept in memory."""
 NAMED_AT_ONCE = 500
 """Values that one statement names."""
 T = TypeVar("T")
 
 _c = invariant_checks.c
+_CHECK_COLUMNS = ("name", *Check._fields)
 _CHECK = (_c.name, _c.network, _c.block, _c.timestamp, _c.is_provisional, _c.positions, _c.holds, _c.error)
+_AT = "WHERE name = ? AND network = ? AND block = ?"
+_SAVE_CHECK = f"UPDATE invariant_checks SET positions = ?, holds = ?, error = ? {_AT}"  # noqa: S608 - our own names
+_SAVE_READING = f"UPDATE invariant_readings SET is_wanted = ?, content = ?, error = ? {_AT}"  # noqa: S608
+_WANTED_AT = "SELECT name, hash FROM invariant_readings WHERE network = ? AND block = ? AND is_wanted"
+_WANTED = (
+    f"SELECT {', '.join(Reading._fields)} FROM invariant_readings WHERE network = ? AND is_wanted "  # noqa: S608
+    "ORDER BY block, name LIMIT ?"
+)
 
 
 # --- checks -----------------------------------------------------------------------------------------------
@@ -76,26 +87,24 @@ _CHECK = (_c.name, _c.network, _c.block, _c.timestamp, _c.is_provisional, _c.pos
 
 def add_checks(connection: sa.Connection, added: Iterable[tuple[str, Check]]) -> None:
     """Store new checks, by their invariants; those that are stored stay as they are."""
-    rows = [
-        {"name": name, **check._asdict(), "positions": _positions(check.positions)} for name, check in added
-    ]
-    insert_new(connection, invariant_checks, rows)
+    rows = [(name, *check[:4], _positions(check.positions), *check[5:]) for name, check in added]
+    bulk.insert(connection, invariant_checks, _CHECK_COLUMNS, rows)
+
+
+def all_checks(connection: sa.Connection) -> dict[str, list[Check]]:
+    """Return all checks by their invariants, in the order of their times."""
+    found: dict[str, list[Check]] = {}
+    c = invariant_checks.c
+    for row in connection.execute(sa.select(*_CHECK).order_by(c.timestamp, c.network, c.block)):
+        found.setdefault(row[0], []).append(_check(row))
+    return found
 
 
 def checks(connection: sa.Connection, name: str) -> list[Check]:
     """Return the checks of ``name`` in the order of their times."""
-    return checks_of(connection, [name])[name]
-
-
-def checks_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, list[Check]]:
-    """Return the checks of each of ``names`` in the order of their times."""
     c = invariant_checks.c
-    found: dict[str, list[Check]] = {name: [] for name in names}
-    for some in _chunks(names):
-        query = sa.select(*_CHECK).where(c.name.in_(some)).order_by(c.timestamp, c.network, c.block)
-        for row in connection.execute(query):
-            found[row[0]].append(_check(row))
-    return found
+    query = sa.select(*_CHECK).where(c.name == name).order_by(c.timestamp, c.network, c.block)
+    return [_check(row) for row in connection.execute(query)]
 
 
 def newest_answered(connection: sa.Connection) -> dict[str, Check]:
@@ -114,50 +123,18 @@ def newest_answered(connection: sa.Connection) -> dict[str, Check]:
     return {row[0]: _check(row) for row in rows}
 
 
-def unplaced_checks(connection: sa.Connection, name: str) -> list[Check]:
-    """Return the checks of ``name`` of which not all blocks are known, in the order of their times."""
-    c = invariant_checks.c
-    query = sa.select(*_CHECK).where(c.name == name, c.positions.is_(None))
-    return [_check(row) for row in connection.execute(query.order_by(c.timestamp, c.network, c.block))]
-
-
-def unanswered_since(connection: sa.Connection, before: int) -> set[str]:
-    """Return the names of invariants with a check before ``before`` (chain time) that was not answered."""
-    c = invariant_checks.c
-    query = sa.select(c.name).where(c.holds.is_(None), c.timestamp <= before).distinct()
-    return set(connection.execute(query).scalars())
-
-
 def save_checks(connection: sa.Connection, saved: Iterable[tuple[str, Check]]) -> None:
     """Store what became of checks that are stored, by their invariants."""
     rows = [
-        {
-            **_place(name, one.network, one.block),
-            "positions": _positions(one.positions),
-            "holds": one.holds,
-            "error": one.error,
-        }
-        for name, one in saved
+        (_positions(one.positions), one.holds, one.error, name, one.network, one.block) for name, one in saved
     ]
-    if rows:
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("positions", "holds", "error")}
-        connection.execute(sa.update(invariant_checks).where(_here(invariant_checks)).values(values), rows)
+    bulk.change(connection, _SAVE_CHECK, rows)
 
 
 def drop_checks(connection: sa.Connection, dropped: Iterable[tuple[str, Check]]) -> None:
     """Delete checks, by their invariants."""
-    rows = [_place(name, one.network, one.block) for name, one in dropped]
-    if rows:
-        connection.execute(sa.delete(invariant_checks).where(_here(invariant_checks)), rows)
-
-
-def drop_provisional(connection: sa.Connection, network: str, names: Collection[str]) -> None:
-    """Delete checks of ``names`` at blocks of ``network`` for which newer ones stand, unless they are done."""
-    c = invariant_checks.c
-    unanswered = sa.select(c.name, c.block).where(c.network == network, c.is_provisional, c.holds.is_(None))
-    gone = [(name, network, block) for name, block in connection.execute(unanswered) if name in names]
-    drop_checks(connection, [(name, Check(network, block, 0)) for name, _, block in gone])
-    drop_readings(connection, gone)
+    rows = [(name, one.network, one.block) for name, one in dropped]
+    bulk.delete(connection, invariant_checks, PLACE, rows)
 
 
 # --- readings ---------------------------------------------------------------------------------------------
@@ -165,31 +142,23 @@ def drop_provisional(connection: sa.Connection, network: str, names: Collection[
 
 def add_readings(connection: sa.Connection, readings: Iterable[Reading]) -> None:
     """Store new readings; those that are stored stay as they are."""
-    rows = [{**reading._asdict(), "content": _packed(reading.content)} for reading in readings]
-    insert_new(connection, invariant_readings, rows)
+    rows = [(*one[:6], _packed(one.content), one.error) for one in readings]
+    bulk.insert(connection, invariant_readings, Reading._fields, rows)
 
 
-def save_readings(connection: sa.Connection, network: str, block: int, read: Iterable[Reading]) -> list[str]:
-    """Store what was read of one block, unless that is gone or was read already; return of which invariants it is stored."""
-    r = invariant_readings.c
-    query = sa.select(r.name, r.hash).where(r.network == network, r.block == block, r.is_wanted)
-    wanted = {name: bytes(hash_) for name, hash_ in connection.execute(query)}
+def save_readings(
+    connection: sa.Connection, network: str, block: int, read: Sequence[Reading]
+) -> list[Reading]:
+    """Store what was read of one block, unless that is gone or was read already; return what is stored."""
+    wanted: dict[str, bytes] = {}
+    for some in _chunks([one.name for one in read]):
+        query = f"{_WANTED_AT} AND name IN ({','.join('?' * len(some))})"
+        found = bulk.select(connection, query, (network, block, *some))
+        wanted |= {name: bytes(hash_) for name, hash_ in found}
     stored = [one for one in read if wanted.get(one.name) == one.hash]
-    rows = [
-        {
-            **_place(one.name, network, block),
-            "is_wanted": False,
-            "content": _packed(one.content),
-            "error": one.error,
-        }
-        for one in stored
-    ]
-    if rows:
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("is_wanted", "content", "error")}
-        connection.execute(
-            sa.update(invariant_readings).where(_here(invariant_readings)).values(values), rows
-        )
-    return [one.name for one in stored]
+    rows = [(one.is_wanted, _packed(one.content), one.error, one.name, network, block) for one in stored]
+    bulk.change(connection, _SAVE_READING, rows)
+    return stored
 
 
 def replace_content(connection: sa.Connection, reading: Reading) -> None:
@@ -223,16 +192,12 @@ def readings_at(connection: sa.Connection, places: Collection[Place]) -> dict[Pl
 
 def wanted_readings(connection: sa.Connection, network: str, limit: int) -> list[Reading]:
     """Return up to ``limit`` readings of ``network`` that are still to be read, by block."""
-    r = invariant_readings.c
-    query = sa.select(invariant_readings).where(r.network == network, r.is_wanted)
-    return [_reading(row) for row in connection.execute(query.order_by(r.block, r.name).limit(limit))]
+    return [_reading(row) for row in bulk.select(connection, _WANTED, (network, limit))]
 
 
-def drop_readings(connection: sa.Connection, places: Iterable[Place]) -> None:
+def drop_readings(connection: sa.Connection, places: Collection[Place]) -> None:
     """Delete the readings at ``places``."""
-    rows = [_place(*place) for place in places]
-    if rows:
-        connection.execute(sa.delete(invariant_readings).where(_here(invariant_readings)), rows)
+    bulk.delete(connection, invariant_readings, PLACE, list(places))
 
 
 # --- alerts and cursors -----------------------------------------------------------------------------------
@@ -242,6 +207,15 @@ def raised(connection: sa.Connection, name: str) -> dict[str, RaisedAlert]:
     """Return what ``name`` has raised that has not ended, by condition."""
     query = sa.select(invariant_alerts).where(invariant_alerts.c.name == name)
     return {row.condition: _alert(row) for row in connection.execute(query)}
+
+
+def raised_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, dict[str, RaisedAlert]]:
+    """Return what each of ``names`` has raised that has not ended, by condition."""
+    found: dict[str, dict[str, RaisedAlert]] = {}
+    for some in _chunks(names):
+        for row in connection.execute(sa.select(invariant_alerts).where(invariant_alerts.c.name.in_(some))):
+            found.setdefault(row.name, {})[row.condition] = _alert(row)
+    return found
 
 
 def raised_by_name(connection: sa.Connection) -> dict[str, list[RaisedAlert]]:
@@ -286,8 +260,10 @@ def move_cursor(connection: sa.Connection, name: str, network: str, block: int) 
 
 def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     """Delete what belongs to blocks of ``network`` after ``block``, but for alerts: these are to be ended."""
+    schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings, invariant_events):
         connection.execute(sa.delete(table).where(table.c.network == network, table.c.block > block))
+    invariant_history.roll_back(connection, network, block)
     c = invariant_cursors.c
     connection.execute(
         sa.update(invariant_cursors).where(c.network == network, c.block > block).values(block=block)
@@ -296,8 +272,10 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
 
 def forget_checks(connection: sa.Connection, name: str) -> None:
     """Delete what was read and checked for ``name``, but for its alerts and up to where its events were read."""
+    schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings):
         connection.execute(sa.delete(table).where(table.c.name == name))
+    invariant_history.forget(connection, name)
 
 
 def forget(connection: sa.Connection, name: str) -> None:
@@ -315,33 +293,12 @@ def known_names(connection: sa.Connection) -> set[str]:
 
 
 def newest_revision(connection: sa.Connection) -> int:
-    """Return the number of the newest change of a definition; 0 where there was none."""
+    """Return a number that grows with each change of a definition or of a list of elements; 0 where there was none."""
     found = connection.execute(sa.select(sa.func.max(stored_invariants.c.revision))).scalar()
-    return found or 0
+    return (found or 0) + elements.revision(connection)
 
 
 # --- rows -------------------------------------------------------------------------------------------------
-
-
-def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert ``rows``; those that are stored stay as they are."""
-    if rows:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(insert(table).on_conflict_do_nothing(), rows)
-
-
-def _place(name: str, network: str, block: int) -> dict[str, Any]:
-    return {"at_name": name, "at_network": network, "at_block": block}
-
-
-def _here(table: sa.Table) -> sa.ColumnElement[bool]:
-    """Return what finds the row that `_place` names."""
-    c = table.c
-    return sa.and_(
-        c.name == sa.bindparam("at_name"),
-        c.network == sa.bindparam("at_network"),
-        c.block == sa.bindparam("at_block"),
-    )
 
 
 def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
@@ -358,7 +315,14 @@ def _check(row: Any) -> Check:
 def _reading(row: Any) -> Reading:
     content = None if row.content is None else occurrences.decode_facts(bytes(row.content))
     return Reading(
-        row.name, row.network, row.block, bytes(row.hash), row.timestamp, row.is_wanted, content, row.error
+        row.name,
+        row.network,
+        row.block,
+        bytes(row.hash),
+        row.timestamp,
+        bool(row.is_wanted),
+        content,
+        row.error,
     )
 
 

@@ -18,6 +18,7 @@ from chainwatch.store import (
     index_tables,
     invariant_tables,
     push_tables,
+    rule_tables,
     sample_tables,
 )
 from chainwatch.store.alerting import alert_tables, escalation_tables
@@ -50,6 +51,7 @@ __all__ = [
     "metadata",
     "prepare",
     "push_tables",
+    "rule_tables",
     "sample_tables",
     "set_property",
 ]

@@ -49,7 +49,7 @@ def encode(times: array[int], values: array[float]) -> bytes:
     numbers = np.frombuffer(values, np.float64)
     with np.errstate(over="ignore"):
         kind, written = _encode_values(numbers)
-    ends = _ENDS if (numbers.view(np.uint64) == _STALE_BITS).any() else 0
+    ends = _ENDS if has_marker(values) else 0
     return (
         _HEAD.pack(len(times) | ends, times[0], kind)
         + pack(differences(moments[1:] - moments[:-1]))
@@ -86,6 +86,11 @@ def count_samples(chunk: bytes) -> int:
 def has_end(chunk: bytes) -> bool:
     """Return whether a staleness marker is among the samples of a chunk."""
     return bool(_HEAD.unpack_from(chunk)[0] & _ENDS)
+
+
+def has_marker(values: array[float]) -> bool:
+    """Return whether a staleness marker is among the values."""
+    return bool((np.frombuffer(values.tobytes(), np.uint64) == _STALE_BITS).any())
 
 
 class DamagedChunk(ValueError):

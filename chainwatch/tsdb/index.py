@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import NAME, Labelled, Labels, passing
 from chainwatch.promql.syntax import Matcher
 
 _SELECTIONS_MAX = 50_000
 
 Matchers = tuple[Matcher, ...]
-
-
-class Labelled(Protocol):
-    """Anything with labels."""
-
-    labels: Labels
 
 
 S = TypeVar("S", bound=Labelled)
@@ -78,12 +72,8 @@ class LabelIndex(Generic[S]):
         return known[1] if known is not None and known[0] is matchers else None  # they are hashed slowly
 
     def find(self, matchers: Matchers) -> Sequence[S]:
-        """Return the series that pass all matchers, and remember them."""
-        found = [
-            series
-            for series in self._candidates(matchers)
-            if all(matcher.takes(series.labels.get(matcher.name)) for matcher in matchers)
-        ]
+        """Return the series that pass all matchers, and remember them. Raises ``LimitExceeded``."""
+        found = passing(self._candidates(matchers), matchers)
         if len(self._found) >= _SELECTIONS_MAX:
             self._found.clear()
             self._found_by_metric.clear()

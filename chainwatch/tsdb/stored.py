@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from chainwatch.promql.series import Labels, Samples, Series, is_stale
-from chainwatch.tsdb.chunks import decode, encode, has_end
+from chainwatch.promql.series import Labels, Samples, Series
+from chainwatch.tsdb.chunks import decode, encode, has_end, has_marker
 
 CHUNK = 120
 """Samples of a chunk."""
@@ -129,4 +129,4 @@ class StoredSeries(Series):
         return freed
 
     def _has_end(self) -> bool:
-        return any(has_end(chunk.data) for chunk in self.chunks) or any(map(is_stale, self.samples[1]))
+        return any(has_end(chunk.data) for chunk in self.chunks) or has_marker(self.samples[1])

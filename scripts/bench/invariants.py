@@ -31,9 +31,8 @@ from tests.support.process import Chainwatch  # noqa: E402
 from tests.support.receiver import Receiver  # noqa: E402
 
 STATE = ("eth_call", "eth_getBalance", "eth_getStorageAt", "eth_getCode")
-CANARY = "0x" + "ca" * 20
 TOKEN = "0x" + "70" * 20
-BROKEN_EVERY = 6
+BROKEN_EVERY = 4
 """Blocks from one breach to the next; each lasts for half of them."""
 
 CONFIG = """
@@ -49,7 +48,7 @@ allow_private = true
 [[routes]]
 receivers = ["hook"]
 group_wait = "0s"
-group_interval = "1s"
+group_interval = "10ms"
 """
 NETWORK = """
 [networks.net{index}]
@@ -82,7 +81,7 @@ class Scene(NamedTuple):
 
     def address(self, number: int) -> str:
         """Return the account that a value is of."""
-        return CANARY if number == 0 else f"0x{number + 1:040x}"
+        return f"0x{number + 1:040x}"
 
     def config(self, urls: list[list[str]], hook: str) -> str:
         """Return the configuration."""
@@ -212,21 +211,25 @@ async def serve(scene: Scene) -> None:
         for index in range(scene.networks):
             chain = FakeChain(1000 + index, block_time=max(1, int(scene.block_time)), start=int(time.time()))
             chain.has_multicall = True
-            chain.balances[CANARY] = 10
             nodes.append(await stack.enter_async_context(FakeNode(chain)))
         print(json.dumps([[node.ws_url, node.http_url] for node in nodes]), flush=True)
         await asyncio.gather(_report(nodes), *(_mine(node, scene) for node in nodes))
 
 
 async def _mine(node: FakeNode, scene: Scene) -> None:
+    """Mine blocks; on the first network each account falls below its floor once, for a few blocks."""
     await asyncio.sleep(random.random() * scene.block_time)
+    chain, number = node.chain, 0
     while True:
-        phase = (node.chain.head.number + 1) % BROKEN_EVERY
-        is_canary = node.chain.chain_id == 1000
-        if is_canary:
-            node.chain.balances[CANARY] = 9 if phase < BROKEN_EVERY // 2 else 10
-        node.chain.mine()
-        if is_canary and phase == 0:
+        phase = (chain.head.number + 1) % BROKEN_EVERY
+        account, is_first = scene.address(number), chain.chain_id == 1000
+        if phase == 0:
+            chain.balances[account] = 9 if is_first else 10
+        elif phase == BROKEN_EVERY // 2:
+            chain.balances[account] = 10
+            number += 2 * scene.networks
+        chain.mine()
+        if phase == 0 and is_first:
             print(json.dumps({"broken_at": time.time()}), flush=True)
         await node.announce()
         await asyncio.sleep(scene.block_time)

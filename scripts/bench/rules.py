@@ -1,8 +1,9 @@
 """How many rules a second are evaluated over 10,000 series, with Debian's Prometheus beside it where it is installed.
 
-``python -m scripts.bench.rules`` prints a row for each kind of rule: one series compared with a number, and a mixture by how
-often real rule collections use each form. Both evaluate the same groups over the same samples: chainwatch in process on one
-core, Prometheus from blocks on disk, as many cores as there are, by its own ``prometheus_rule_group_last_duration_seconds``.
+``python -m scripts.bench.rules`` prints a row for each kind of rule: one series compared with a number, a mixture by how
+often real rule collections use each form, and rules that read nearly all series, such as rates of everything. Both
+evaluate the same groups over the same samples: chainwatch in process on one core, from its database of samples, Prometheus
+from blocks on disk, as many cores as there are, by its own ``prometheus_rule_group_last_duration_seconds``.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from chainwatch.promql.series import Labels, MemorySource, Series
+from chainwatch.promql.series import Labels
 from chainwatch.rules.evaluation import PreparedGroup, evaluate_group
 from chainwatch.rules.files import read_rule_file
+from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
 
 METRICS = 100
@@ -51,8 +53,20 @@ _MIXED = (
 """How often, by hundred, and the form; after the counts of 2,311 public rules."""
 
 
+_WIDE = (
+    'sum by (zone) (rate({__name__=~"c.*"}[5m])) > 1e9',
+    'avg by (job) (avg_over_time({__name__=~"c.*"}[10m])) > 1e9',
+    'max by (instance) ({__name__=~"c.*"}) > 1e9',
+    'count by (job) ({__name__=~"c.*"} > 1e9) > 0',
+    'topk(5, increase({__name__=~"c.*"}[5m])) < 0',
+    'quantile by (zone) (0.9, delta({__name__=~"c.*"}[5m])) < 0',
+)
+"""Rules that read all series."""
+
+
 class Data(NamedTuple):
-    source: MemorySource
+    samples: list[tuple[Labels, list[int], list[float]]]
+    source: Tsdb
     now: int
 
 
@@ -61,7 +75,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     now = int(time.time() * 1000) // STEP * STEP
     data = load(now)
-    groups = {"simple": simple_rules(), "mixed": mixed_rules()}
+    groups = {"simple": simple_rules(), "mixed": mixed_rules(), "wide": list(_WIDE)}
     beside = measure_prometheus(data, groups)
     print(f"{'rules':8} {'number':>7} {'chainwatch/s':>13} {'prometheus/s':>13}")
     for name, rules in groups.items():
@@ -72,7 +86,7 @@ def main() -> None:
 def load(now: int) -> Data:
     """Return counters that rise, with resets, as samples until after ``now``."""
     chance = random.Random(1)
-    source = MemorySource()
+    samples = []
     times = [now + (index - SAMPLES) * STEP for index in range(SAMPLES + AHEAD)]
     for metric in range(METRICS):
         for instance in range(INSTANCES):
@@ -81,8 +95,11 @@ def load(now: int) -> Data:
                 value = 0.0 if chance.random() < 0.001 else value + chance.randrange(100)
                 values.append(value)
             labels = {"instance": f"i{instance}", "zone": f"z{instance // 10}", "job": f"j{instance % 5}"}
-            source.add(Series(Labels({"__name__": f"c{metric}", **labels}), times, values))
-    return Data(source, now)
+            samples.append((Labels({"__name__": f"c{metric}", **labels}), times, values))
+    source = Tsdb()
+    appended = source.append(samples, now)
+    assert not appended.refused, appended.refused
+    return Data(samples, source, now)
 
 
 def simple_rules() -> list[str]:
@@ -139,10 +156,10 @@ def measure_prometheus(data: Data, groups: dict[str, list[str]]) -> dict[str, fl
 
 
 def _open_metrics(data: Data) -> Iterator[str]:
-    for series in data.source.select(()):
-        labels = ",".join(f'{name}="{value}"' for name, value in series.labels.pairs if name != "__name__")
-        name = series.labels["__name__"]
-        for moment, value in zip(series.times, series.values, strict=True):
+    for one, times, values in data.samples:
+        labels = ",".join(f'{name}="{value}"' for name, value in one.pairs if name != "__name__")
+        name = one["__name__"]
+        for moment, value in zip(times, values, strict=True):
             yield f"{name}{{{labels}}} {value} {moment / 1000}\n"
     yield "# EOF\n"
 

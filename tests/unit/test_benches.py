@@ -1,11 +1,13 @@
 """Benches that no other test runs begin at all."""
 
+import asyncio
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from chainwatch.config import from_dict
-from scripts.bench import memory, rules
+from scripts.bench import memory, rules, samples
 
 
 def test_the_configuration_of_the_bench_of_memory_is_valid_S10() -> None:
@@ -22,3 +24,11 @@ def test_the_bench_of_rules_evaluates_all_of_its_rules(monkeypatch: pytest.Monke
     data = rules.load(1_700_000_000_000)
     for group in (rules.simple_rules()[:200], rules.mixed_rules()[:200]):
         assert rules.measure(data, group) > 0
+
+
+def test_the_bench_of_samples_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(samples, "SERIES", 20)
+    monkeypatch.setattr(samples, "AN_HOUR", 20)
+    assert 0 < samples.print_sizes() < 2.5
+    assert samples.measure_ingest(10) > 0
+    assert min(asyncio.run(samples.measure_disk(f"sqlite:///{tmp_path / 'samples.db'}"))) > 0

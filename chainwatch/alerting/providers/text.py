@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from chainwatch.alerting.delivery.notification import LAST_TIME, Notification, NotifiedAlert
 from chainwatch.grammar.durations import span
-from chainwatch.model import SENT_SEVERITY
+from chainwatch.model import RULE, SENT_SEVERITY
 from chainwatch.presentation.presenter import NETWORK_OF, Shown
 from chainwatch.support.printable import clean
 
@@ -219,7 +219,7 @@ def facts(alert: NotifiedAlert) -> list[Fact]:
     pairs += [
         ("severity" if k == SENT_SEVERITY else k, v)
         for k, v in alert.labels.items()
-        if k not in ("alertname", "severity") and k not in named and v
+        if k not in ("alertname", "severity", RULE) and k not in named and v
     ]
     shown = [_fact(name, value, alert.shown.get(name, Shown())) for name, value in pairs]
     return [fact for fact in shown if fact.name.strip() and fact.value.strip()]

@@ -11,7 +11,7 @@ from chainwatch.alerting.policy.routing import Route
 from chainwatch.api.alertmanager.filters import passes
 from chainwatch.api.alertmanager.gettable import ROOT, AlertGroup, GettableAlert, Named, gettable
 from chainwatch.grammar.matchers import Matchers
-from chainwatch.model import SENT_SEVERITY
+from chainwatch.model import RULE, SENT_SEVERITY
 from chainwatch.operations.unresolved_alerts import UnresolvedAlert
 
 
@@ -83,6 +83,7 @@ def _group_labels(route: Route, labels: Mapping[str, str]) -> tuple[tuple[str, s
     """Return the labels that the alerts of a group share, as they were sent."""
     shared = route.group_labels(labels)
     shared.pop(SENT_SEVERITY, None)
+    shared.pop(RULE, None)
     if "severity" in shared:
         shared["severity"] = labels.get(SENT_SEVERITY, shared["severity"])
     return tuple((name, value) for name, value in shared.items() if value)

@@ -19,7 +19,7 @@ from chainwatch.alerting.policy.lifecycle import fingerprint, normal_annotations
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.api.alertmanager.errors import INVALID_TYPE, REQUIRED, TOO_FEW, Refused
 from chainwatch.grammar.matchers import LabelTest, build_tests, takes
-from chainwatch.model import SENT_SEVERITY
+from chainwatch.model import RULE, SENT_SEVERITY
 from chainwatch.operations.tested_silences import WantedSilence
 from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut, cut_labels
 from chainwatch.support.nesting import decode_json
@@ -122,7 +122,7 @@ def _what_is_wrong(alert: _Alert, ends_by: float) -> str:
     if not alert.labels:
         return "at least one label pair required"
     for name, value in alert.labels.items():
-        if not name or "\0" in name or name == SENT_SEVERITY or len(name) > LABEL_MAX:
+        if not name or "\0" in name or name in (SENT_SEVERITY, RULE) or len(name) > LABEL_MAX:
             return f"invalid label set: invalid name {_quoted(name)}"
         if "\0" in value:
             return f"invalid label set: invalid value {_quoted(value)}"
@@ -191,7 +191,7 @@ def _check_tests(tests: tuple[LabelTest, ...]) -> None:
         raise InvalidSilence(f"silence invalid: at most {TESTS_MAX} matchers are possible")
     for at, (name, operator, value) in enumerate(tests):
         where = f"silence invalid: invalid label matcher {at}"
-        if not name or "\0" in name or name == SENT_SEVERITY or len(name) > LABEL_MAX:
+        if not name or "\0" in name or name in (SENT_SEVERITY, RULE) or len(name) > LABEL_MAX:
             raise InvalidSilence(f"{where}: invalid label name {_quoted(name)}")
         if "\0" in value or len(value) > TEXT_MAX:
             raise InvalidSilence(f"{where}: invalid label value {_quoted(value)}")

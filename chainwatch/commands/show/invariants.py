@@ -47,6 +47,7 @@ def invariant(found: InvariantDetails, as_json: bool) -> None:
         (
             ("invariant", one.name),
             ("condition", one.condition),
+            ("labels", ", ".join(f"{name}={value}" for name, value in one.labels.items())),
             ("state", one.state),
             ("since", time_of(one.since)),
             ("severity", one.severity),

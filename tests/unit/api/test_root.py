@@ -100,7 +100,7 @@ async def test_rules_are_created_changed_and_deleted(serving: Serving) -> None:
         status, made = await served.ask("POST", "/rules", json=body)
         assert status == 201
         assert body.items() <= made.items()
-        assert made["evaluated"] is False
+        assert made["evaluated"] is True
         assert (await served.get("/rules"))[1] == {"rules": [made]}
         assert await served.get("/rules/HighErrors") == (200, made)
         assert (await served.ask("DELETE", f"/channels/{channel}"))[0] == 409

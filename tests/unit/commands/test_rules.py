@@ -52,6 +52,30 @@ def test_test_says_what_failed(tmp_path: Path) -> None:
     assert (expected.strip(), got.strip()) == ("exp: {} 3.0", "got: {} 2.0")
 
 
+def test_folders_and_patterns(tmp_path: Path) -> None:
+    """In a folder, rule files are checked and unit tests run, each by its content; what is named is taken as it is."""
+    (tmp_path / "below").mkdir()
+    rules, tests = (_DATA / "alerts.yml").read_text(), (_DATA / "alerts.test.yml").read_text()
+    (tmp_path / "below" / "alerts.yml").write_text(rules)
+    (tmp_path / "below" / "alerts.test.yml").write_text(tests)
+    (tmp_path / "other.rules").write_text("groups: []")
+    (tmp_path / "notes.txt").write_text("no rules")
+    checked = _run("check", str(tmp_path))
+    assert checked.exit_code == 0, checked.output
+    assert checked.output.splitlines() == [
+        f"{tmp_path}/below/alerts.yml: 4 rules",
+        f"{tmp_path}/other.rules: 0 rules",
+    ]
+    tested = _run("test", str(tmp_path))
+    assert tested.exit_code == 0, tested.output
+    assert tested.output.splitlines() == [f"{tmp_path}/below/alerts.test.yml: 1 test passed"]
+    twice = _run("check", f"{tmp_path}/below/*.yml", f"{tmp_path}/below/alerts.yml")
+    assert twice.output.splitlines() == [f"{tmp_path}/below/alerts.yml: 4 rules"]
+    assert "expected" not in _run("check", f"{tmp_path}/*/al*.yml").output
+    assert _run("check", f"{tmp_path}/below/alerts.test.yml").exit_code == FAILED
+    assert _run("check", f"{tmp_path}/none*.yml").exit_code == FAILED
+
+
 def test_presets_are_listed_and_printed_as_rule_files(tmp_path: Path) -> None:
     assert {one["name"] for one in json.loads(_run("presets", "--json").output)} == set(PRESETS)
     assert _run("presets").output.startswith("preset\talerts\tabout\nbridges\t9\t")

@@ -19,7 +19,12 @@ def read(*tables: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 def test_what_is_left_out_has_defaults() -> None:
     (settings,) = read_dict({"scrape": [TABLE]}, watches=False).settings().scrape
-    assert (settings.interval, settings.patience, settings.path, settings.scheme) == (15, 10, "/metrics", "http")
+    assert (settings.interval, settings.patience, settings.path, settings.scheme) == (
+        15,
+        10,
+        "/metrics",
+        "http",
+    )
     short = read_dict({"scrape": [{**TABLE, "interval": "5s"}]}, watches=False).settings().scrape[0]
     assert short.patience == 5
 
@@ -61,5 +66,7 @@ def test_secrets_that_are_sent_openly_are_doubted_and_never_shown() -> None:
     assert read({"token": "s3cret", "scheme": "https"}) == ([], [])
     assert "any certificate" in read({"scheme": "https", "insecure": True})[1][0]
     with pytest.raises(ConfigError) as caught:
-        read_dict({"scrape": [{**TABLE, "username": "a", "token": "s3cret", "x": 1}]}, watches=False).settings()
+        read_dict(
+            {"scrape": [{**TABLE, "username": "a", "token": "s3cret", "x": 1}]}, watches=False
+        ).settings()
     assert "s3cret" not in str(caught.value)

@@ -150,7 +150,7 @@ def test_the_receiver_of_the_file_is_used_where_names_collide() -> None:
 # --- rules --------------------------------------------------------------------------------------------
 
 
-def test_a_rule_comes_back_as_it_was_given_and_says_that_it_is_not_evaluated(run: Operating) -> None:
+def test_a_rule_comes_back_as_it_was_given_and_says_that_it_is_evaluated(run: Operating) -> None:
     more = {
         "annotations": {"summary": "{{ $value }}"},
         "type": "errors",
@@ -160,7 +160,7 @@ def test_a_rule_comes_back_as_it_was_given_and_says_that_it_is_not_evaluated(run
     made = run(rules.add_rule, **RULE, **more, author="anna")
     for key, value in {**RULE, **more}.items():
         assert getattr(made, key) == (tuple(value) if isinstance(value, list) else value)
-    assert (made.evaluated, made.origin, made.author, made.problem) == (False, "api", "anna", None)
+    assert (made.evaluated, made.origin, made.author, made.problem) == (True, "api", "anna", None)
     assert run(rules.list_rules).rules == [run(rules.show_rule, "HighErrors")]
     with pytest.raises(Conflict, match="PUT /rules/HighErrors"):
         run(rules.add_rule, **RULE, author="anna")

@@ -5,12 +5,7 @@ Times are chosen so that no range begins on a sample: Prometheus 3 leaves that s
 
 from __future__ import annotations
 
-import json
-import math
 import random
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +14,7 @@ from chainwatch.promql.notation import parse_labels, parse_values
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Scalar, Vector, evaluate
 from chainwatch.promql.series import Labels, MemorySource
-from tests.support.missing import missing
+from tests.support.promtool import evaluate_with_promtool, same
 
 _MINUTES = 10
 _RANGE_FUNCTIONS = """delta irate idelta deriv changes resets avg_over_time min_over_time max_over_time sum_over_time
@@ -130,39 +125,6 @@ def _ours(text: str, source: MemorySource) -> dict[Labels, float] | None:
     return dict(result.samples) if isinstance(result, Vector) else {Labels(): result.value}
 
 
-def _theirs(folder: Path, queries: list[str]) -> dict[str, dict[Labels, float] | None]:
-    """Return what promtool gets for each query that has a result; None for an error."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        missing("promtool", "Debian's package prometheus has it")
-    series = [{"series": name, "values": values} for name, values in _series().items()]
-    tests = [{"expr": text, "eval_time": f"{_MINUTES}m30s", "exp_samples": []} for text in queries]
-    file = folder / "test.yml"
-    file.write_text(
-        json.dumps({"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": tests}]})
-    )
-    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False)
-    found: dict[str, dict[Labels, float] | None] = {}
-    for block in re.split(r"\n    (?=expr:)", done.stdout + done.stderr)[1:]:
-        heading = re.match(r'expr: ("(?:[^"\\]|\\.)*"), time: [^,]*,', block)
-        assert heading is not None
-        got = block.partition("got: ")[2]
-        samples = re.findall(r'(\{(?:[^{}"]|"[^"]*")*\}) (\S+?)(?:,|\n|$)', got)
-        found[json.loads(heading[1])] = (
-            {parse_labels(labels): float(value) for labels, value in samples} if got else None
-        )
-    return found
-
-
-def _same(ours: dict[Labels, float] | None, theirs: dict[Labels, float] | None) -> bool:
-    if ours is None or theirs is None:
-        return ours is theirs
-    return ours.keys() == theirs.keys() and all(
-        math.isclose(value, other, rel_tol=1e-9, abs_tol=1e-12) or (value != value and other != other)
-        for value, other in ((value, theirs[labels]) for labels, value in ours.items())
-    )
-
-
 def test_gives_what_promtool_gives(tmp_path: Path) -> None:
     source = MemorySource()
     for name, values in _series().items():
@@ -170,11 +132,11 @@ def test_gives_what_promtool_gives(tmp_path: Path) -> None:
             if value is not None and index <= _MINUTES:
                 source.append(parse_labels(name), index * 60_000, value)
     queries = list(_queries())
-    theirs = _theirs(tmp_path, queries)
+    theirs = evaluate_with_promtool(tmp_path, [(_series(), queries)], f"{_MINUTES}m30s")
     assert len(theirs) > len(queries) / 2
     wrong = {
         text: (ours, theirs.get(text, {}))
         for text in queries
-        if not _same(ours := _ours(text, source), theirs.get(text, {}))
+        if not same(ours := _ours(text, source), theirs.get(text, {}))
     }
     assert wrong == {}

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import random
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from chainwatch.promql.errors import EvaluationError, ParseError, Unsupported
+from chainwatch.promql import arithmetic, series
+from chainwatch.promql.arithmetic import least, most, variance
+from chainwatch.promql.errors import EvaluationError, LimitExceeded, ParseError, Unsupported
+from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.notation import parse_labels, parse_values
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Matrix, Scalar, Vector, evaluate, evaluate_range
-from chainwatch.promql.series import Labels, MemorySource
+from chainwatch.promql.series import Labels, MemorySource, Series
 from chainwatch.promql.xxhash import xxh64
 
 _SERIES = {
@@ -83,6 +88,8 @@ def _vector(text: str, source: MemorySource) -> dict[str, float]:
         ('absent(none{a=~"x|y",a="x"})', {'{a="x"}': 1.0}),
         ('absent(none{a="x",a=~"x|y",b="c"})', {'{b="c"}': 1.0}),
         ('absent(none{a="x",a="y",a="z"})', {"{}": 1.0}),
+        ('abs(v{n="v1"}) >= v', {'{n="v1"}': 1.0}),
+        ('v <= on (n) group_right abs(v{n="v1"})', {'{n="v1"}': 1.0}),
         ("topk(-1e300, v)", {}),
         ("vector(010) + 0_17", {"{}": 23.0}),
         ("vector(019)", {"{}": 19.0}),
@@ -197,6 +204,38 @@ def test_patterns_are_bounded_together() -> None:
     assert time.monotonic() - started < 3
 
 
+def test_patterns_are_cut_off_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(series, "PATTERN_SECONDS", 0.1)
+    source = MemorySource(
+        [Series(Labels({"__name__": "m", "x": f"{'ab' * 2000}{n}"}), [0], [1]) for n in range(200)]
+    )
+    pattern = "|".join(f".*k{n}.{{3}}z" for n in range(2500))
+    started = time.monotonic()
+    with pytest.raises(LimitExceeded, match="patterns of a selector take longer"):
+        evaluate(parse(f'm{{x=~"{pattern}"}}'), source, 0)
+    assert time.monotonic() - started < 5
+
+
+def test_label_replace_is_cut_off_in_time() -> None:
+    source = MemorySource(
+        [Series(Labels({"__name__": "m", "x": f"{'ab' * 2000}{n}"}), [0], [1]) for n in range(2000)]
+    )
+    query = parse(f'label_replace(m, "y", "$1", "x", "{"(.*)" * 49}")')
+    started = time.monotonic()
+    with pytest.raises(LimitExceeded, match="the query takes longer"):
+        evaluate(query, source, 0, limits=Limits(seconds=0.2))
+    assert time.monotonic() - started < 5
+
+
+def test_a_pattern_is_asked_once_for_each_value() -> None:
+    source = MemorySource(
+        [Series(Labels({"__name__": "m", "x": f"v{n % 3}", "n": str(n)}), [0], [1]) for n in range(30)]
+    )
+    result = evaluate(parse('count(m{x=~"v[12]",x!="v2",n!~"1."})'), source, 0)
+    assert isinstance(result, Vector)
+    assert result.samples[0].value == 6
+
+
 def test_results_have_the_type_of_the_query(source: MemorySource) -> None:
     assert evaluate(parse("1 / 0"), source, _AT) == Scalar(math.inf)
     matrix = evaluate(parse("up[2m]"), source, _AT)
@@ -236,6 +275,20 @@ def _source_of(series: dict[str, str]) -> MemorySource:
             if value is not None:
                 source.append(parse_labels(name), index * 60_000, value)
     return source
+
+
+@pytest.mark.parametrize("compute", [variance, least, most], ids=lambda compute: compute.__name__)
+@pytest.mark.parametrize(
+    "special", [[], [math.inf], [math.nan], [1e308, 1e308, -1e308], [math.inf, -math.inf, math.nan]], ids=str
+)
+def test_many_values_are_computed_as_few(
+    compute: Callable[[list[float]], float], special: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(3)
+    values = [chance.gauss(1e9, 1) for _ in range(300)] + special
+    quick = compute(values)
+    monkeypatch.setattr(arithmetic, "_WIDE", 1000)
+    assert quick == pytest.approx(compute(values), rel=1e-6, nan_ok=True)
 
 
 def test_values_that_cancel_each_other_are_added_as_prometheus_adds() -> None:

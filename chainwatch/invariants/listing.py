@@ -1,0 +1,75 @@
+"""Follows the lists of contracts over which invariants are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import sqlalchemy as sa
+import structlog
+
+from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.config.for_each import ELEMENTS_MAX, LISTING, SEPARATOR, name_of
+from chainwatch.model import Header, to_hex
+from chainwatch.store import elements, invariants
+
+NO_LONGER_LISTED = "no longer listed"
+"""Why alerts of an element end that its list has no more."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Listed(NamedTuple):
+    """A list that has changed: the invariant's name in the configuration, and the block at which it was read."""
+
+    family: str
+    network: str
+    header: Header
+
+
+def family_of(name: str) -> str:
+    """Return the table's name of an invariant that is made of an element."""
+    return name.partition(SEPARATOR)[0]
+
+
+def listing_of(name: str) -> str:
+    """Return the name of what reads the lists of the invariant ``name``, if it is made of an element of one."""
+    return name_of(family_of(name), [LISTING])
+
+
+def update(connection: sa.Connection, judged: Iterable[Invariant]) -> list[Listed]:
+    """Store the lists that were read, by the newest answered check of each of ``judged``; return those that changed."""
+    known: dict[str, elements.Lists] | None = None
+    changed = []
+    for invariant in judged:
+        if invariant.element is None or invariant.element.template is None:
+            continue
+        check = next(
+            (one for one in reversed(invariants.checks(connection, invariant.name)) if one.holds is not None),
+            None,
+        )
+        if check is None:
+            continue
+        places = {(invariant.name, network, block) for network, block in (check.positions or {}).items()}
+        readings = invariants.readings_at(connection, places)
+        own = readings.get((invariant.name, check.network, check.block))
+        content = {k: v for one in readings.values() for k, v in (one.content or {}).items()}
+        if own is None or content.keys() != {value.name for value in invariant.values}:
+            continue
+        lists = {label: _items(invariant, items) for label, items in content.items()}
+        known = elements.load(connection) if known is None else known
+        if known.get(invariant.title) != lists:
+            elements.save(connection, invariant.title, lists)
+            header = Header(check.block, own.hash, b"", check.timestamp)
+            changed.append(Listed(invariant.title, check.network, header))
+    return changed
+
+
+def _items(invariant: Invariant, items: list[object]) -> list[str | int]:
+    """Return what a contract has listed as texts and integers, each once and not too many."""
+    found = dict.fromkeys(to_hex(item) if isinstance(item, bytes) else item for item in items)
+    if len(found) > ELEMENTS_MAX:
+        _log.warning(
+            "a list is too long: the rest of it is not checked", invariant=invariant.title, length=len(found)
+        )
+    return list(found)[:ELEMENTS_MAX]  # type: ignore[return-value]  # the compiler has checked their types

@@ -1,0 +1,181 @@
+"""How rules stand: all that are in use, with what their last evaluation gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+import sqlalchemy as sa
+
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.paging import Cursors, Page, check_limit
+from chainwatch.operations.rules import group_of
+from chainwatch.promql.arithmetic import format_float
+from chainwatch.promql.errors import ParseError
+from chainwatch.promql.series import Labels
+from chainwatch.rules.evaluation import Alert
+from chainwatch.rules.model import AlertingRule
+from chainwatch.rules.placed import PlacedGroup, rule_keys, with_distinct_names
+from chainwatch.rules.status import GroupStatus, RuleStatus
+from chainwatch.store import rule_alerts
+
+CURSORS = Cursors("rules", 1)
+ALERTS_MAX = 100
+"""Alerts of one rule that are shown."""
+STATES = ("inactive", "pending", "firing", "failing")
+
+
+class RuleAlertView(msgspec.Struct, frozen=True):
+    """An alert of a rule. ``value`` is its last one, as text; times are Unix seconds."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    state: str
+    value: str
+    active_at: float
+    fired_at: float | None
+
+
+class RuleStateView(msgspec.Struct, frozen=True):
+    """A rule. ``for``, ``keep_firing_for``, ``interval`` and ``seconds`` are seconds, ``evaluated_at`` Unix seconds.
+
+    ``state`` is that of its most urgent alert, ``health`` ``ok``, ``err`` with ``error``, or ``unknown`` before its first
+    evaluation. ``seconds``: how long its last evaluation took. ``alerts``: the first 100 of ``alert_count``.
+    """
+
+    name: str
+    kind: Literal["alert", "record"]
+    query: str
+    group: str
+    origin: str
+    file: str
+    line: int
+    interval: float
+    for_: float = msgspec.field(name="for")
+    keep_firing_for: float
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    state: str
+    health: str
+    error: str
+    evaluated_at: float | None
+    seconds: float
+    slow: bool
+    alert_count: int
+    alerts: list[RuleAlertView]
+
+
+def list_rules(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    *,
+    name: str | None = None,
+    state: str | None = None,
+    limit: int = 100,
+    after: str | None = None,
+) -> Page[RuleStateView]:
+    """Return the rules in use, by their groups. ``state``: only those in it, or that are ``failing``. Raises ``Invalid``."""
+    if state is not None and state not in STATES:
+        raise Invalid(f"state: {state[:100]!r}: expected {', '.join(STATES)}")
+    (first,) = CURSORS.parse(after) or (-1,)
+    wanted = check_limit(limit) + 1
+    found: list[tuple[int, GroupStatus, RuleStatus]] = []
+    for position, (group, rule) in enumerate(_rules(groups(connection, context))):
+        if position > first and _is_wanted(rule, name, state):
+            found.append((position, group, rule))
+            if len(found) == wanted:
+                break
+    return CURSORS.page(found, limit, lambda one: [one[0]], lambda one: _view(one[1], one[2]))
+
+
+def show_rules(connection: sa.Connection, context: Context, now: float, name: str) -> list[RuleStateView]:
+    """Return the rules called ``name``. Raises ``NotFound``."""
+    found = [_view(*one) for one in _rules(groups(connection, context)) if one[1].rule.name == name]
+    if not found:
+        raise NotFound(f"no rule is called {name[:100]!r}")
+    return found
+
+
+def groups(connection: sa.Connection, context: Context) -> Sequence[GroupStatus]:
+    """Return how the groups of rules stand: as this process evaluates them, otherwise by what is stored."""
+    live = context.rule_groups() if context.rule_groups is not None else ()
+    return live or list(_stored(connection, context))
+
+
+def _stored(connection: sa.Connection, context: Context) -> Iterator[GroupStatus]:
+    placed = [*(context.plan.rule_groups if context.plan else ()), *_made(context)]
+    if not placed:
+        return
+    alerts: dict[str, list[Alert]] = {}
+    for one in rule_alerts.load(connection):
+        state: Literal["pending", "firing"] = "firing" if one.state == "firing" else "pending"
+        alert = Alert(Labels(one.labels), {}, state, float("nan"), one.active_at, one.fired_at)
+        alerts.setdefault(one.rule, []).append(alert)
+    default = context.settings.evaluation.interval
+    for name, group in with_distinct_names(placed):
+        keys = rule_keys(name, group.group)
+        rules = tuple(
+            RuleStatus(key, rule, alerts=tuple(alerts.get(key, ())))
+            for key, rule in zip(keys, group.group.rules, strict=True)
+        )
+        interval = group.group.interval
+        yield GroupStatus(name, group, default if interval is None else interval / 1000, rules)
+
+
+def _made(context: Context) -> Iterator[PlacedGroup]:
+    for rule in context.created.rules:
+        try:
+            yield group_of(rule)
+        except ParseError:
+            continue  # it is not evaluated either
+
+
+def _rules(found: Iterable[GroupStatus]) -> Iterator[tuple[GroupStatus, RuleStatus]]:
+    return ((group, rule) for group in found for rule in group.rules)
+
+
+def _is_wanted(rule: RuleStatus, name: str | None, state: str | None) -> bool:
+    if name is not None and rule.rule.name != name:
+        return False
+    return state is None or (rule.health == "err" if state == "failing" else rule.state == state)
+
+
+def _view(group: GroupStatus, status: RuleStatus) -> RuleStateView:
+    rule = status.rule
+    alerting = rule if isinstance(rule, AlertingRule) else None
+    return RuleStateView(
+        name=rule.name,
+        kind="record" if alerting is None else "alert",
+        query=rule.query.text.strip(),
+        group=group.placed.group.name,
+        origin=group.placed.origin,
+        file=group.placed.file,
+        line=rule.line,
+        interval=group.interval,
+        for_=0.0 if alerting is None else alerting.hold / 1000,
+        keep_firing_for=0.0 if alerting is None else alerting.keep_firing / 1000,
+        labels={**group.placed.group.labels, **rule.labels},
+        annotations={} if alerting is None else alerting.annotations,
+        state=status.state,
+        health=status.health,
+        error=status.error,
+        evaluated_at=status.evaluated_at,
+        seconds=round(status.seconds, 6),
+        slow=group.slow,
+        alert_count=len(status.alerts),
+        alerts=[_alert_view(alert) for alert in status.alerts[:ALERTS_MAX]],
+    )
+
+
+def _alert_view(alert: Alert) -> RuleAlertView:
+    return RuleAlertView(
+        labels=dict(alert.labels),
+        annotations=alert.annotations,
+        state=alert.state,
+        value=format_float(alert.value),
+        active_at=alert.active_at / 1000,
+        fired_at=None if alert.fired_at is None else alert.fired_at / 1000,
+    )

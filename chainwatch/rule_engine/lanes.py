@@ -1,0 +1,277 @@
+"""When and where groups are evaluated: in two threads, one of which is for groups that take long (S8).
+
+A group is evaluated on its interval; soon after a series that it reads has grown; and when an alert of it fires, or is kept
+firing no longer, by time alone. All evaluations that fall together are one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import structlog
+
+from chainwatch.promql.evaluation import Limits
+from chainwatch.promql.series import Labels
+from chainwatch.rule_engine.interests import Interests
+from chainwatch.rule_engine.live_group import QUICK_SECONDS, Change, Evaluated, LiveGroup
+from chainwatch.rule_engine.saving import Saver
+from chainwatch.tsdb.tsdb import Tsdb
+
+GATHER = 0.001
+"""Seconds for which what grows together is gathered, until the groups that read it are evaluated."""
+GAP = 0.01
+"""The least seconds between two evaluations of a group."""
+SHARE = 0.1, 0.2
+"""The part of a core that one group takes at most beside others, and in the lane of those that take long."""
+PAUSE_MAX = 600.0
+"""The longest pause, in seconds, after evaluations that were cut off again and again."""
+LOOK_AGAIN = 1.0
+"""Seconds after which a group is evaluated once more when what it reads has grown by samples of clocks that are ahead."""
+TURN = 0.5
+"""Seconds after which a lane looks around, whatever happens."""
+CLOCK_STEP = 1.0
+"""Seconds by which the clock must change at once to count as set."""
+CHANGES_MAX = 100_000
+"""Appends that may wait until it is found out who reads them; after more, everybody does."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Task:
+    """A group and when it is evaluated. Times are by the monotonic clock.
+
+    ``due``: on its interval, which counts from ``base``; ``ready_at``: for whatever reason.
+    """
+
+    def __init__(self, group: LiveGroup, now: float) -> None:
+        self.group = group
+        self.base = now + group.first_at / 1000
+        self.due = now
+        self.ready_at = math.inf
+        self.not_before = now
+        self.is_running = False
+        self.is_changed = False
+        self.looks_again = False
+        self.pause = 0.0
+
+
+class Lanes:
+    """Evaluates groups: ``start`` and ``stop``, any number of times. ``clock`` gives Unix seconds.
+
+    ``failed`` is called, in one of the threads, when a lane has failed.
+    """
+
+    def __init__(self, tsdb: Tsdb, saver: Saver) -> None:
+        self._tsdb = tsdb
+        self._saver = saver
+        self._lock = threading.Lock()
+        self._tasks: dict[str, _Task] = {}
+        self._heaps: tuple[list[tuple[float, int, _Task]], ...] = ([], [])
+        self._numbers = itertools.count()
+        self._interests = Interests({})
+        self._incoming: queue.SimpleQueue[tuple[Sequence[Labels], str | None] | None] = queue.SimpleQueue()
+        self._wake_slow: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._writer = threading.local()
+        self._threads: list[threading.Thread] = []
+        self._is_over = False
+        self._limits = Limits()
+        self._clock: Callable[[], float] = time.time
+        self._ahead: float | None = None
+        tsdb.listen(self._grown)
+
+    def start(
+        self,
+        groups: Iterable[LiveGroup],
+        interests: Interests,
+        clock: Callable[[], float],
+        limits: Limits,
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        """Evaluate ``groups``, new ones at once; none may run."""
+        now = time.monotonic()
+        before, self._tasks = self._tasks, {}
+        for group in groups:
+            known = before.get(group.name)
+            is_same = known is not None and known.group is group
+            self._tasks[group.name] = known if known is not None and is_same else _Task(group, now)
+        for heap in self._heaps:
+            heap.clear()
+        for task in self._tasks.values():
+            task.is_running = False
+            self._schedule(task, max(now, task.not_before) if task.is_changed else task.due)
+        self._interests, self._clock, self._limits = interests, clock, limits
+        self._is_over = False
+        self._threads = [
+            threading.Thread(
+                target=self._keep_on, args=(slow, failed), name=f"chainwatch-rules-{slow}", daemon=True
+            )
+            for slow in (0, 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End both threads; what runs is cut off."""
+        self._is_over = True
+        self._incoming.put(None)
+        self._wake_slow.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._threads = []
+
+    # --- what grows -----------------------------------------------------------------------------------
+
+    def _grown(self, labels: Sequence[Labels]) -> None:
+        """Note the series that grew, in the thread that appended to them, which is held up no longer than that."""
+        if self._threads:
+            self._incoming.put((labels, getattr(self._writer, "group", None)))
+
+    def _spread(self, grown: tuple[Sequence[Labels], str | None] | None) -> None:
+        """Let the groups that read what grew be evaluated soon, but for the one that wrote it."""
+        if grown is None:
+            return
+        now = time.monotonic()
+        labels, writer = grown
+        if self._incoming.qsize() > CHANGES_MAX:
+            while not self._incoming.empty():
+                self._incoming.get()
+            names: set[str] = set(self._tasks)
+        else:
+            names = set().union(*map(self._interests.of, labels))
+        names.discard(writer or "")
+        with self._lock:
+            for name in names:
+                task = self._tasks.get(name)
+                if task is not None:
+                    task.is_changed = True
+                    at = max(now + GATHER, task.not_before)
+                    if not task.is_running and at < task.ready_at:
+                        self._schedule(task, at)
+
+    def _spread_all(self) -> None:
+        while not self._incoming.empty():
+            self._spread(self._incoming.get())
+
+    # --- lanes ----------------------------------------------------------------------------------------
+
+    def _keep_on(self, slow: int, failed: Callable[[BaseException], None]) -> None:
+        try:
+            while not self._is_over:
+                if not slow:
+                    self._spread_all()
+                    self._follow_clock()
+                    self._saver.flush()
+                self._turn(slow)
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the supervised task has to know
+            failed(error)
+
+    def _turn(self, slow: int) -> None:
+        """Evaluate the next group of a lane, or wait until there may be one."""
+        with self._lock:
+            task, wait = self._next(slow)
+        if task is not None:
+            self._evaluate(task, slow)
+            return
+        try:
+            if slow:
+                self._wake_slow.get(timeout=wait)
+            else:
+                self._spread(self._incoming.get(timeout=wait))
+        except queue.Empty:
+            pass
+
+    def _next(self, slow: int) -> tuple[_Task | None, float]:
+        """Return the group to evaluate now, or None and how long (seconds) there is none."""
+        heap = self._heaps[slow]
+        now = time.monotonic()
+        while heap:
+            ready_at, _, task = heap[0]
+            if ready_at != task.ready_at or task.is_running:
+                heapq.heappop(heap)
+            elif ready_at > now:
+                return None, min(TURN, ready_at - now)
+            else:
+                heapq.heappop(heap)
+                task.is_running = True
+                task.ready_at = math.inf
+                return task, 0.0
+        return None, TURN
+
+    def _evaluate(self, task: _Task, slow: int) -> None:
+        group = task.group
+        was_changed, task.is_changed = task.is_changed, False
+        now = int(self._clock() * 1000)
+        self._writer.group = group.name
+        try:
+            budget = None if slow else QUICK_SECONDS
+            result = group.evaluate(self._tsdb, now, self._limits, budget, lambda: self._is_over)
+        except Exception as error:  # noqa: BLE001 - one group must not silence the others
+            _log.exception("group_evaluation_fault", group=group.name)
+            result = _fault(group, now, error)
+        finally:
+            self._writer.group = None
+        self._saver.note(result.changes, result.at)
+        self._saver.flush()
+        with self._lock:
+            task.is_running = False
+            task.is_changed |= was_changed and result.cut_off
+            self._plan(task, result, slow, was_changed)
+
+    def _plan(self, task: _Task, result: Evaluated, slow: int, was_changed: bool) -> None:
+        """Decide when the group is evaluated next, and in which lane."""
+        group, now = task.group, time.monotonic()
+        if result.cut_off:
+            group.slow = True
+            self._schedule(task, now)
+            return
+        group.slow = result.seconds > (QUICK_SECONDS / 2 if slow else QUICK_SECONDS)
+        is_too_long = result.seconds >= self._limits.seconds
+        task.pause = min(max(2 * task.pause, result.seconds), PAUSE_MAX) if is_too_long else 0.0
+        task.not_before = now + max(GAP, result.seconds / SHARE[group.slow], task.pause)
+        interval = group.interval / 1000
+        if task.due <= now:
+            task.due = task.base + max(0, math.floor((now - task.base) / interval) + 1) * interval
+        at = task.due
+        change = group.next_change()
+        if change is not None:
+            at = min(at, now + max(0.0, (change - result.at) / 1000))
+        if was_changed and not task.looks_again:
+            at = min(at, now + LOOK_AGAIN)
+        task.looks_again = was_changed and not task.looks_again
+        if task.is_changed:
+            at = min(at, now + GATHER)
+        self._schedule(task, max(at, task.not_before))
+
+    def _schedule(self, task: _Task, at: float) -> None:
+        slow = int(task.group.slow)
+        task.ready_at = at
+        heapq.heappush(self._heaps[slow], (at, next(self._numbers), task))
+        if slow:
+            self._wake_slow.put(None)
+
+    # --- the clock ------------------------------------------------------------------------------------
+
+    def _follow_clock(self) -> None:
+        """Have what waits take as long as before, when the clock was set."""
+        ahead = self._clock() - time.monotonic()
+        by = 0.0 if self._ahead is None else ahead - self._ahead
+        self._ahead = ahead
+        if abs(by) >= CLOCK_STEP:
+            _log.warning("the clock was set: what rules wait for is moved", seconds=round(by, 1))
+            for task in self._tasks.values():
+                task.group.move(round(by * 1000))
+
+
+def _fault(group: LiveGroup, at: int, error: Exception) -> Evaluated:
+    text = f"{type(error).__name__}: {error}"[:500]
+    changes = [
+        Change(rule, state.alerts, state.alerts, text)
+        for rule, state in zip(group.rules, group.states, strict=True)
+    ]
+    return Evaluated(at, changes)

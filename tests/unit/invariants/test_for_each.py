@@ -1,0 +1,158 @@
+"""Invariants over lists: of the configuration, and of contracts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.config import ConfigError, read, read_dict
+from chainwatch.plan import Plan, load_plan, make_plan
+from chainwatch.store import invariants, schema
+from tests.unit.invariants.test_checker import NETWORKS, SAFE, Chains
+
+OWNERS = ["0x" + digit * 40 for digit in "123"]
+LISTED = "function getOwners() view returns (address[] owners)"
+RICH: dict[str, Any] = {
+    "for_each": {"owner": {"network": "alpha", "address": SAFE, "call": LISTED}},
+    "values": {"funds": {"network": "alpha", "address": "${owner}", "balance": True}},
+    "assert": "funds >= 10",
+    "message": "${owner} is poor",
+}
+
+
+def plan_of(**tables: dict[str, Any]) -> Plan:
+    return make_plan(read_dict({"networks": NETWORKS, "invariants": tables}))
+
+
+def test_one_invariant_is_made_of_each_element() -> None:
+    table = {
+        "for_each": {"who": OWNERS[:2], "network": ["alpha", "beta"]},
+        "values": {"funds": {"network": "${network}", "address": "${who}", "balance": True}},
+        "assert": "funds >= 10 and ${who} != 0x" + "00" * 20,
+        "severity": "P0",
+    }
+    plan = plan_of(rich=table, floor={**RICH, "for_each": {"owner": [OWNERS[0]]}})
+    made = plan.invariants.invariants
+    assert [one.name for one in made] == [
+        *(f"rich:{who},{network}" for who in OWNERS[:2] for network in ("alpha", "beta")),
+        f"floor:{OWNERS[0]}",
+    ]
+    assert made[1].networks == ("beta",)
+    assert (made[1].title, made[1].labels) == ("rich", {"who": OWNERS[0], "network": "beta"})
+    assert made[1].condition.source.startswith(f"funds >= 10 and {OWNERS[0]} !=")
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"owner": []}, r"i\.for_each\.owner: expected a list with at least one item"),
+        ({"owner": [OWNERS[0], OWNERS[0]]}, "each element once"),
+        ({"owner": [True]}, "text or an integer"),
+        ({"severity": ["a"]}, "other than alertname"),
+        ({"owner": {"network": "alpha"}}, r"i\.for_each\.owner\.call: missing"),
+        ({"owner": {**RICH["for_each"]["owner"], "cal": "x"}}, r"i\.for_each\.owner\.cal: unknown key"),
+        (
+            {"owner": {"network": "alpha", "address": SAFE, "call": "function f() returns (address)"}},
+            r"i\.for_each\.owner\.call: expected a list of addresses",
+        ),
+        ({"owner": {**RICH["for_each"]["owner"], "network": "gamma"}}, r"i\.for_each\.owner\.network"),
+        ({"owner": ["nobody"]}, r"i\.values\.funds\.address: expected"),
+        ({"owner": [str(n) for n in range(1_001)]}, "at most 1000 invariants"),
+        ({"ownr": [OWNERS[0]]}, "environment variable owner is not set"),
+    ],
+)
+def test_lists_with_mistakes_are_refused_where_they_stand(lists: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan_of(i={**RICH, "for_each": lists})
+
+
+def test_a_mistake_in_the_table_of_a_list_names_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        f"""[networks.alpha]
+chain_id = 1
+rpc = ["http://x"]
+[invariants.rich]
+for_each.owner = {json.dumps(OWNERS)}
+values.funds = {{ network = "alpha", address = "${{owner}}", balance = true }}
+assert = "fund >= 10"
+"""
+    )
+    with pytest.raises(ConfigError) as error:
+        load_plan(path, {})
+    assert [line.partition(": ")[0] for line in str(error.value).splitlines()[:1]] == [f"{path}:7"]
+    assert len(read(path, {}).problems) == 0
+    assert len(error.value.problems) == 1
+
+
+@pytest.fixture
+def connection() -> Iterator[sa.Connection]:
+    engine = sa.create_engine("sqlite://")
+    with engine.begin() as connection:
+        schema.metadata.create_all(connection)
+        yield connection
+    engine.dispose()
+
+
+def step(chains: Chains, number: int, owners: Sequence[str], poor: Sequence[str] = ()) -> None:
+    """Mine a block at which a contract lists ``owners``, of whom some are ``poor``."""
+
+    def answer(name: str, _block: int) -> dict[str, Any]:
+        if name.endswith(":*"):
+            return {"owner": list(owners)}
+        return {"funds": 1 if name.partition(":")[2] in poor else 100}
+
+    chains.mine(number)
+    chains.answer(answer)
+    chains.answer(answer)  # those of new elements
+
+
+def raised(chains: Chains) -> list[tuple[str, float, float | None, str]]:
+    return [(s.labels.get("owner", ""), s.starts_at, s.ends_at, s.reason) for s in chains.alerts.signals]
+
+
+def test_the_elements_of_a_contract_s_list_are_checked_and_forgotten_as_it_changes(
+    connection: sa.Connection,
+) -> None:
+    first, second, third = OWNERS
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, [first, second], [second])
+    assert raised(chains) == [(second, 1_010, None, "")]
+    (signal,) = chains.alerts.signals
+    assert signal.labels["invariant"] == "rich"
+    assert signal.annotations["description"].startswith(f"{second} is poor. funds is 9 less than 10")
+
+    step(chains, 2, [first, third, second], [second, third])
+    assert raised(chains)[1:] == [(third, 1_020, None, "")]
+    step(chains, 3, [first, third], [second, third])
+    assert raised(chains)[2:] == [(second, 1_010, 1_030, "no longer listed")]
+    assert invariants.known_names(connection) == {"rich:*", f"rich:{first}", f"rich:{third}"}
+    step(chains, 4, [], [third])
+    assert [(owner, reason) for owner, _, _, reason in raised(chains)[3:]] == [(third, "no longer listed")]
+
+
+def test_a_restart_goes_on_with_a_list_and_another_configuration_begins_anew(
+    connection: sa.Connection,
+) -> None:
+    first, second, _ = OWNERS
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, [first, second], [second])
+    again = Chains(connection, plan_of(rich=RICH))
+    step(again, 2, [first, second], [second])
+    assert raised(again) == []
+    changed = Chains(connection, plan_of(rich={**RICH, "severity": "P0"}))
+    assert raised(changed) == [(second, 1_010, 1_020, "configuration changed")]
+
+
+def test_a_list_that_cannot_be_read_changes_nothing(connection: sa.Connection) -> None:
+    first, second, _ = OWNERS
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, [first, second], [second])
+    chains.mine(2)
+    chains.answer(lambda name, _: "the call reverts" if name.endswith(":*") else {"funds": 1})
+    assert raised(chains) == [(second, 1_010, None, ""), (first, 1_020, None, "")]
