@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
-from chainwatch.checker.invariants.invariant import EventMeasure, Invariant, Values, gather
+from chainwatch.checker.invariants.event_facts import EventMeasure
+from chainwatch.checker.invariants.invariant import Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
 from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_checks import KeptChecks
@@ -46,8 +47,10 @@ def measure(
     return found
 
 
-def _take(events: EventMeasure, counted: Sequence[Mapping[str, int]]) -> int | None:
+def _take(events: EventMeasure, counted: Sequence[Mapping[str, Any]]) -> Any:
     """Return what is taken of events; None for the last of none."""
+    if events.where is not None:
+        counted = [args for args in counted if events.where in args]
     if events.argument is None:
         return len(counted)
     numbers = [args[events.argument] for args in counted if events.argument in args]

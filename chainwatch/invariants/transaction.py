@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
@@ -52,7 +52,7 @@ class InvariantTransaction:
         """Why invariants are to be judged, by name."""
         self._remeasured: set[str] = set()
         """Networks of which events came or went in blocks that may have been read already."""
-        self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
+        self._triggers: dict[tuple[EventTrigger, str], dict[int, Header]] = {}
         self._fresh: dict[Place, Reading] = {}
         """What was stored of readings in this transaction."""
         self._is_loaded = False
@@ -86,7 +86,9 @@ class InvariantTransaction:
         invariant_events.add_events(self._connection, rows)
         for event in found:
             header = Header(event.block, event.block_hash, b"", event.timestamp)
-            self._triggers.setdefault((event.kind, event.network), {})[event.block] = header
+            for where in (None, *event.args):
+                trigger = EventTrigger(event.kind, where)
+                self._triggers.setdefault((trigger, event.network), {})[event.block] = header
             known = self._before.get(event.network)
             if known is not None and event.block <= known.number:
                 self._remeasured.add(event.network)
