@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import re2
@@ -173,12 +173,17 @@ class Aggregation:
     parameter: Node | None = None
     without: bool = False
     labels: tuple[str, ...] = ()
+    start: int = field(default=0, compare=False)
+    """Where the parameter stands in the query's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """``starts``: where each argument stands in the query's text."""
+
     function: str
     arguments: tuple[Node, ...]
+    starts: tuple[int, ...] = field(default=(), compare=False)
 
 
 Node = Number | Text | Selector | RangeSelector | Subquery | Negation | Binary | Aggregation | Call
