@@ -45,7 +45,7 @@ What else is watched, and by what:
   [`LogsDisputed`, `NetworkLagging` and `EndpointDegraded`](alerts.md).
 - Transfers that are late, forged, repeated or changed: [flows](writing-a-flow.md) and their [presets](presets.md).
 - A message without its deposit in the same receipt: a flow whose opening names the deposit as
-  [a sibling](writing-a-flow.md#two-events-of-one-transaction).
+  [a sibling](writing-a-flow.md#two-events-of-one-transaction), receipt by receipt; `deposits`, block by block.
 - Withdrawals that the L2 never sent (Monitorism `withdrawals`, `faultproof_withdrawals`): the
   [preset `op-stack`](presets.md#op-stack-withdrawals).
 - The share of a portal that one withdrawal takes, and output roots (Monitorism `fault`): `withdrawal_safety` and

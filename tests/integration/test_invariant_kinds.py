@@ -283,6 +283,8 @@ class Ground:
         signers = self._state("setValidators(address[])", OWNERS)
         bridges = [Contract(chain, "WatchedBridge") for chain in (self.alpha, self.beta)]
         self.contracts["bridge"] = {"alpha": bridges[0].address, "beta": bridges[1].address}
+        pair = Contract(self.alpha, "WatchedBridge")
+        self.contracts["pair"] = {"alpha": pair.address}
         paid = self._token(self.beta, CAROL, 100)
         usdc = {"alpha": ALICE, "beta": paid.address}
         self.tables |= {"flows": {"bridge": FLOW}, "assets": {"usdc": {"decimals": 6, "address": usdc}}}
@@ -399,6 +401,20 @@ class Ground:
                 lambda: (transfer(2, 1)(), transfer(3, 1)()),
                 receipt(2),
             ),
+            "deposits": Case(
+                {
+                    **alpha,
+                    "contract": "pair",
+                    "event": "Received",
+                    "deposit_contract": "pair",
+                    "deposit_event": "Sent",
+                },
+                pair.send("receiveTransfer(bytes32)", ROLE),
+                lambda: (
+                    pair.send("send(bytes32,uint256,address,uint256)", ROLE, 10, ALICE, 1)(),
+                    pair.send("receiveTransfer(bytes32)", ROLE)(),
+                ),
+            ),
             "signers": Case(
                 {
                     **alpha,
@@ -508,6 +524,7 @@ async def test_each_is_raised_at_the_block_that_breaks_it_alone_and_ends(
     plan = ground.plan(tmp_path)
     with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
         async with running(plan, database):
+            ground.cases["deposits"].mends()  # checked at events only
             ground.mine()
             await until(lambda: all(answered(database, name) >= 0 for name in ground.cases))
             assert firing(database) == {}
