@@ -243,6 +243,16 @@ class _Contracts:
         near = did_you_mean(name, list(self._parts.flows))
         raise LookupError(f'no flow is called "{name}". {near}'.rstrip(". "))
 
+    def unit(self, network: str, address: bytes | None) -> tuple[str, int] | None:
+        if address is None:
+            currency = self._parts.networks[network].currency
+            return None if currency is None else (currency.symbol, currency.decimals)
+        text = "0x" + address.hex()
+        for asset in self._parts.assets.values():
+            if asset.decimals is not None and text in (one.lower() for one in asset.addresses_on(network)):
+                return asset.symbol, asset.decimals
+        return None
+
     def asset(self, name: str) -> tuple[Sequence[tuple[str, bytes]], int | None]:
         if name not in self._parts.assets:
             near = did_you_mean(name, list(self._parts.assets))

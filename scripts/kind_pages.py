@@ -23,6 +23,18 @@ owners = ["0x…", "0x…", "0x…"]
 runbook_url = "https://runbooks.example.org/safe"
 ```
 
+With [`for_each`](invariants.md) there is one of each element, and an alert of its own:
+
+```toml
+[invariants.owners-live]
+for_each.owner = { network = "ethereum", address = "0x…", call = "function getOwners() view returns (address[])" }
+kind = "safe_liveness"
+network = "ethereum"
+module = "0x…"
+guard = "0x…"
+owners = "${owner}"
+```
+
 `chainwatch check` names the parameter of every mistake, `chainwatch invariants test NAME` reads the values now, and
 `chainwatch invariants kinds [NAME]` shows this list. Amounts are in whole tokens, of `decimals`. Addresses in the examples
 are public contracts and accounts: put your own there.

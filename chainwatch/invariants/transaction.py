@@ -10,9 +10,11 @@ from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import judging, listing, sessions
+from chainwatch.invariants import held, judging, listing, sessions
 from chainwatch.invariants.event_reads import EventsRead
-from chainwatch.invariants.judging import Judging, measure
+from chainwatch.invariants.event_values import measure, measure_again
+from chainwatch.invariants.held import HeldFound
+from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.model import Header, ReadResult
@@ -53,10 +55,8 @@ class InvariantTransaction:
         self._remeasured: set[str] = set()
         """Networks of which events came or went in blocks that may have been read already."""
         self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
-        self._fresh: dict[Place, Reading] = {}
-        """What was stored of readings in this transaction."""
-        self._is_loaded = False
-        """Whether the checks that are kept are those that are stored."""
+        self._fresh: dict[Place, Reading] = {}  # what this transaction has stored
+        self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
 
     @cached_property
@@ -95,6 +95,8 @@ class InvariantTransaction:
         """Store what was read of blocks that are still in the chain."""
         if isinstance(result, EventsRead):
             sessions.apply(self._work, result, self._checker.waiting)
+        elif isinstance(result, HeldFound):
+            held.apply(self._work, result)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -178,7 +180,7 @@ class InvariantTransaction:
             if (one := running.invariants.get(name)) is not None:
                 again = bool(self._remeasured.intersection(one.networks))
                 if again:
-                    judging.measure_again(self._connection, one, self._remeasured)
+                    measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
             judging.judge(self._work, judged, self._checks, self._fresh, self._kept, waiting, now)
@@ -244,7 +246,8 @@ class InvariantTransaction:
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
             else:
-                some = [one for one in triggers if _is_due(invariant.every, one)]
+                is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
+                some = [one for one in triggers if is_counted and _is_due(invariant.every, one)]
             if some:
                 due[name] = some
         if due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.flow import AMOUNT, ASSET, Flow
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
+from chainwatch.checker.invariants.differences import Unit
 from chainwatch.checker.invariants.encoding import ArgumentError, encode_call
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.invariant import EventMeasure, InvariantValue, StateRead
@@ -25,6 +27,10 @@ from chainwatch.support.spelling import did_you_mean
 
 RETURNED_MAX = 2**16
 """Bytes of what a call returns that are read."""
+
+
+AMOUNTS = ("allowance", "balanceOf", "totalSupply")
+"""Functions of tokens that return amounts."""
 
 
 class AddProblem(Protocol):
@@ -132,10 +138,18 @@ class _ValueCompiler:
             return values if picked is None else values[picked]
 
         reads = {network: StateRead("call", address, data) for network, address in targets.items()}
-        return InvariantValue(param, tuple(settings.network), reads, parse)
+        unit = self._unit(targets) if function.name in AMOUNTS else None
+        return InvariantValue(param, tuple(settings.network), reads, parse, unit=unit)
+
+    def _unit(self, targets: Mapping[str, bytes | None]) -> Unit | None:
+        """Return the unit of amounts of the assets at ``targets``; None where it is not known, or not the same."""
+        units = {self._contracts.unit(network, address) for network, address in targets.items()}
+        found = units.pop() if len(units) == 1 else None
+        return None if found is None else Unit(*found)
 
     def _balance(self) -> InvariantValue:
-        return self._made("uint256", lambda address: StateRead("balance", address))
+        value = self._made("uint256", lambda address: StateRead("balance", address))
+        return replace(value, unit=self._unit(dict.fromkeys(self._settings.network)))
 
     def _storage(self) -> InvariantValue | None:
         slot = self._settings.storage or 0
@@ -239,7 +253,15 @@ class _ValueCompiler:
             settings.latency or 0,
             int(settings.within or 0),
         )
-        return InvariantValue(AbiParam(self._name, "uint256"), tuple(networks), flow=measure)
+        unit = self._unit_in_flight(assets) if take == "amount" and assets else None
+        return InvariantValue(AbiParam(self._name, "uint256"), tuple(networks), unit=unit, flow=measure)
+
+    def _unit_in_flight(self, assets: Mapping[tuple[str, bytes], int]) -> Unit | None:
+        units = {self._contracts.unit(*asset) for asset in assets}
+        if self._settings.decimals is not None:
+            units = {unit and (unit[0], self._settings.decimals) for unit in units}
+        found = units.pop() if len(units) == 1 else None
+        return None if found is None else Unit(*found)
 
     def _route(self, key: str, wanted: Sequence[str] | None, known: Collection[str]) -> Sequence[str]:
         """Return the networks of one end that count; none for all."""
