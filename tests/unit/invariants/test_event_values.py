@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from chainwatch.config import ConfigError
 from chainwatch.store import invariants
-from tests.unit.invariants.test_checker import Chains
-from tests.unit.invariants.test_flow_values import OTHER, SAFE, TOKEN, plan_of, sent
+from tests.unit.invariants.test_checker import SAFE, Chains
+from tests.unit.invariants.test_flow_values import OTHER, TOKEN, plan_of, sent
 
 SENT: dict[str, Any] = {"network": "alpha", "contract": "bridge", "event": "Sent", "within": "1h"}
 
