@@ -16,7 +16,7 @@ from aiohttp import web
 
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes, entry_of
-from chainwatch.checker.invariants.sessions import UNSUPPORTED, Session
+from chainwatch.checker.invariants.sessions import Session
 from chainwatch.monitor.heartbeat import Health
 from chainwatch.operations import pessimism
 from chainwatch.operations.errors import Invalid, NotFound, OperationError
@@ -76,10 +76,8 @@ def routes(health: Health, reads: Reads, writes: Writes) -> list[web.RouteDef]:
         try:
             name = await _done(request, writes, body)
         except OperationError as error:
-            kind = (body.params.type if body.params else None) or ""
-            named = f": {error}" if kind in UNSUPPORTED else ""
             _log.warning("a session was refused", reason=str(error))
-            return _answer(500, error=REFUSED + named, reason=str(error))
+            return _answer(500, error=REFUSED, reason=str(error))
         return _answer(202, {"uuid": name})
 
     def get(vocabulary: str) -> Callable[[web.Request], Any]:

@@ -39,6 +39,7 @@ from chainwatch.config.people import (
 )
 from chainwatch.config.receivers import PROVIDERS, AnyReceiver, secret_keys, settings_model
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.settings import SECRET_KEYS, LogSettings, MonitorSettings, Settings, StoreSettings
 from chainwatch.config.templates import TemplateSettings
@@ -77,6 +78,7 @@ _SINGLE: Mapping[str, Any] = {
     "alerts": AlertSettings,
     "severities": SeverityTable,
     "evaluation": EvaluationSettings,
+    "samples": SamplesSettings,
 }
 _MODELS: Mapping[str, type[BaseModel]] = {**_BY_NAME, **_LISTED, **_SINGLE, "escalate_after": RiseSettings}
 _SECTIONS, _LISTS, _TABLES = (

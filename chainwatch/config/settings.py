@@ -30,6 +30,7 @@ from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
@@ -122,6 +123,7 @@ class Settings(Table):
         'and [ready-made rules](ready-made-rules.md), such as `"preset:bridges runway=2h"`.',
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+    samples: SamplesSettings = SamplesSettings()
     log: LogSettings = LogSettings()
     monitor: MonitorSettings = MonitorSettings()
     api: ApiSettings = ApiSettings()

@@ -132,7 +132,7 @@ class InvariantChecker:
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
-            read_events(pool, wanted.events),
+            read_events(pools, pool, wanted.events),
             wanted.searches.read(pool),
         )
         for part in parts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
 
@@ -11,6 +11,7 @@ from chainwatch.chain.history import find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.sessions import EventSession
+from chainwatch.invariants.look_ups import find_breaches
 from chainwatch.model import Header, RawLog
 
 BLOCKS_AT_ONCE = 2_000
@@ -29,10 +30,11 @@ class WantedEvents(msgspec.Struct, frozen=True):
 
 
 class EventsRead(msgspec.Struct, frozen=True):
-    """The logs that were wanted, in order."""
+    """The logs that were wanted, in order, each with what is wrong with it; empty where the event itself is what counts."""
 
     wanted: WantedEvents
     logs: tuple[RawLog, ...]
+    faults: tuple[str, ...]
 
     @property
     def checker(self) -> str:
@@ -50,8 +52,12 @@ def wanted_events(session: EventSession, read: int, checkpoint: Header) -> Wante
     return WantedEvents(session, read + 1, checkpoint.number, checkpoint.hash)
 
 
-async def read_events(pool: Pool, wanted: Iterable[WantedEvents]) -> AsyncIterator[EventsRead]:
+async def read_events(
+    pools: Mapping[str, Pool], pool: Pool, wanted: Iterable[WantedEvents]
+) -> AsyncIterator[EventsRead]:
     """Yield the events of each session; sessions with one address are asked for together.
+
+    ``pool`` has the events; those of sessions with a check are left out where all ``pools`` say that nothing is wrong.
 
     Raises ``ChainError`` for what cannot be read now, after all others.
     """
@@ -67,7 +73,12 @@ async def read_events(pool: Pool, wanted: Iterable[WantedEvents]) -> AsyncIterat
             failed = error
             continue
         for one in group:
-            mine = tuple(log for log in logs if log.topics and log.topics[0] in one.session.signatures)
-            yield EventsRead(one, mine)
+            mine = [log for log in logs if log.topics and log.topics[0] in one.session.signatures]
+            try:
+                found = await find_breaches(pools, one.session, mine)
+            except ChainError as error:
+                failed = error
+                continue
+            yield EventsRead(one, tuple(log for log, _ in found), tuple(fault for _, fault in found))
     if failed is not None:
         raise failed

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from chainwatch.checker.invariants.extractor import INVARIANTS
-from chainwatch.checker.invariants.judge import said
+from chainwatch.checker.invariants.judge import UNREAD, UNREAD_AFTER, said
 from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.invariants import judging
 from chainwatch.invariants.event_reads import EventsRead
@@ -23,8 +23,11 @@ OVER = "over"
 """Why an alert about one event ends."""
 
 
-def apply(work: Work, read: EventsRead) -> None:
-    """Raise alerts about the events that were read, unless their blocks are gone or they were read already."""
+def apply(work: Work, read: EventsRead, waiting: dict[str, float]) -> None:
+    """Raise alerts about the events that were read, unless their blocks are gone or they were read already.
+
+    ``waiting`` is since when sessions, by name, have had nothing read.
+    """
     wanted, connection = read.wanted, work.connection
     session = wanted.session
     cursor = invariants.cursors(connection, session.network).get(session.name)
@@ -38,16 +41,20 @@ def apply(work: Work, read: EventsRead) -> None:
         hashes.get(block, hash_) != hash_ for block, hash_ in found
     ):  # those that left the window are final
         return  # replaced meanwhile: they are read again
-    for log in read.logs:
-        _raise(work, session, log)
+    for log, fault in zip(read.logs, read.faults, strict=True):
+        _raise(work, session, log, fault)
     invariants.move_cursor(connection, session.name, session.network, wanted.last)
+    waiting.pop(session.name, None)
+    if (unread := invariants.raised(connection, session.name).get(UNREAD)) is not None:
+        judging.end(work, unread, checkpoint.timestamp, judging.READ)
     if wanted.last < checkpoint.number:
         work.wanted.add((INVARIANTS, session.network))
 
 
-def _raise(work: Work, session: EventSession, log: RawLog) -> None:
-    standing = invariants.raised(work.connection, session.name).values()
-    if any(alert.starts_at <= log.timestamp < alert.starts_at + session.cooldown for alert in standing):
+def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
+    standing = invariants.raised(work.connection, session.name)
+    raised = [alert for condition, alert in standing.items() if condition != UNREAD]
+    if any(alert.starts_at <= log.timestamp < alert.starts_at + session.cooldown for alert in raised):
         return
     number = f"{log.block_number}-{log.log_index}"
     labels = {
@@ -58,10 +65,11 @@ def _raise(work: Work, session: EventSession, log: RawLog) -> None:
         "event": number,
         **session.labels,
     }
+    where = f"block {log.block_number} of {session.network}"
     signature, address = session.signatures[log.topics[0]], checksum_address(session.address)
     annotations = {
         "summary": f"{signature} was emitted by {address}",
-        "description": said(session.message, f"block {log.block_number} of {session.network}"),
+        "description": said(session.message, f"{fault}; {where}" if fault else where),
         "address": address,
         "address_network": session.network,
         "tx_hash": to_hex(log.tx_hash),
@@ -73,6 +81,28 @@ def _raise(work: Work, session: EventSession, log: RawLog) -> None:
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
 
 
+def _raise_unread(work: Work, session: EventSession, read: int, last: Header) -> None:
+    """Raise the alert that nothing of ``session`` has been looked up after the block ``read``, unless it fires already."""
+    if UNREAD in invariants.raised(work.connection, session.name):
+        return
+    labels = {
+        "alertname": "InvariantUnread",
+        "severity": session.severity,
+        "invariant": session.name,
+        "network": session.network,
+        **session.labels,
+    }
+    annotations = {
+        "summary": f"{session.name} cannot be checked",
+        "description": f"Nothing is known of it since block {read} of {session.network}: its events, or what they claim, "
+        "cannot be read.",
+        "block": str(read),
+        "block_network": session.network,
+    }
+    place = (session.name, UNREAD, session.network, read)
+    judging.raise_alert(work, RaisedAlert(*place, labels, annotations, last.timestamp))
+
+
 def roll_back(work: Work, running: Running, network: str, block: int) -> None:
     """End the alerts about events of ``network`` after ``block``."""
     for name in running.sessions:
@@ -81,8 +111,13 @@ def roll_back(work: Work, running: Running, network: str, block: int) -> None:
                 judging.end(work, alert, alert.starts_at, "reorg")
 
 
-def settle(work: Work, running: Running, before: Mapping[str, Header]) -> None:
-    """Have new blocks read, and end alerts whose time is over. ``before`` are the checkpoints before this transaction."""
+def settle(
+    work: Work, running: Running, before: Mapping[str, Header], waiting: dict[str, float], now: float
+) -> None:
+    """Have new blocks read, and end alerts whose time is over. ``before`` are the checkpoints before this transaction.
+
+    ``waiting`` is since when (``now`` is the clock's value) sessions, by name, have had nothing read.
+    """
     if not running.sessions:
         return
     known = invariants.cursors(work.connection)
@@ -91,11 +126,14 @@ def settle(work: Work, running: Running, before: Mapping[str, Header]) -> None:
         if checkpoint is None:
             continue
         if name not in known:
+            waiting.pop(name, None)  # of an earlier run
             begun = before.get(session.network)
             known[name] = work.first[session.network][0] - 1 if begun is None else begun.number
             invariants.move_cursor(work.connection, name, session.network, known[name])
         if known[name] < checkpoint.last.number:
             work.wanted.add((INVARIANTS, session.network))
+            if now - waiting.setdefault(name, now) >= UNREAD_AFTER:
+                _raise_unread(work, session, known[name], checkpoint.last)
         for alert in invariants.raised(work.connection, name).values():
             if alert.ends_at is not None and alert.ends_at <= work.seen.get(session.network, 0):
                 judging.end(work, alert, alert.ends_at, OVER)

@@ -94,7 +94,7 @@ class InvariantTransaction:
     def apply_read(self, result: ReadResult) -> None:
         """Store what was read of blocks that are still in the chain."""
         if isinstance(result, EventsRead):
-            sessions.apply(self._work, result)
+            sessions.apply(self._work, result, self._checker.waiting)
         elif isinstance(result, HeldFound):
             held.apply(self._work, result)
         elif isinstance(result, BlockRead):
@@ -171,8 +171,8 @@ class InvariantTransaction:
                 self._place(name, invariant)
             if self._remeasured.intersection(invariant.networks):
                 self._reasons.setdefault(name, "")
-        now = self._checker.clock(self._work)
-        for name, since in self._checker.waiting.items():
+        waiting, now = self._checker.waiting, self._checker.clock(self._work)
+        for name, since in waiting.items():
             if now - since >= UNREAD_AFTER:
                 self._reasons.setdefault(name, "")
         judged: dict[str, Judging] = {}
@@ -183,12 +183,11 @@ class InvariantTransaction:
                     measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
-            waiting = self._checker.waiting
             judging.judge(self._work, judged, self._checks, self._fresh, self._kept, waiting, now)
             self._follow_lists(judged)
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
-        sessions.settle(self._work, running, self._before)
+        sessions.settle(self._work, running, self._before, waiting, now)
 
     def _follow_lists(self, judged: Mapping[str, Judging]) -> None:
         """Check the new elements of lists that were read at the block of the list, and drop those that are gone."""

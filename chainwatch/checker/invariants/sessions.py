@@ -6,7 +6,7 @@ Source: https://github.com/base-org/pessimism, ``docs/heuristics.md`` and ``inte
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -15,15 +15,21 @@ import msgspec
 
 from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.expression import compile_condition
+from chainwatch.checker.invariants.heuristics import (
+    FAULT,
+    LOOK_UPS,
+    OutputCheck,
+    WithdrawalCheck,
+    fraction_of,
+)
 from chainwatch.checker.invariants.invariant import Invariant, InvariantValue, StateRead
+from chainwatch.checker.protocols import op_stack
 from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.support.abi.shape import canonical
 from chainwatch.support.keccak import keccak256
 
 BALANCE, EVENT = "balance_enforcement", "contract_event"
-SUPPORTED = (BALANCE, EVENT)
-UNSUPPORTED = ("fault_detector", "withdrawal_safety", "withdrawal_enforcement")
-"""Heuristics of Pessimism that are refused by name."""
+SUPPORTED = (BALANCE, EVENT, *LOOK_UPS)
 SEVERITIES = {"low": "P3", "medium": "P2", "high": "P1"}
 NO_SEVERITY = "P2"
 ONE_SHOT = 300
@@ -61,7 +67,8 @@ class Session(msgspec.Struct, frozen=True):
 class EventSession:
     """A session of which each event of ``address`` with one of the topics is an alert, but for those within ``cooldown``.
 
-    ``signatures`` are by topic; ``lasts`` is for how long an alert fires. Seconds of chain time.
+    ``signatures`` are by topic; ``lasts`` is for how long an alert fires. Seconds of chain time. With a ``check`` only
+    events whose claims it refutes are alerts.
     """
 
     name: str
@@ -73,21 +80,18 @@ class EventSession:
     lasts: int
     message: str
     labels: Mapping[str, str]
+    check: OutputCheck | WithdrawalCheck | None = None
 
 
 def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> Invariant | EventSession:
     """Return what the session ``name`` comes to; ``layers`` are the networks by layer. Raises `SessionError`."""
-    if session.heuristic in UNSUPPORTED:
-        raise SessionError(f"{session.heuristic} is not supported; {' and '.join(SUPPORTED)} are")
     if session.heuristic not in SUPPORTED:
         raise SessionError(f"the type is none of {', '.join(SUPPORTED)}")
     network = layers.get(session.layer)
     if network is None:
         raise SessionError(f"network {session.layer[:40]!r} stands for none: set it in [pessimism]")
-    if session.start is not None and (session.heuristic != EVENT or not 0 <= session.start <= BLOCK_MAX):
-        raise SessionError(
-            "start_height is a block, and for contract_event only: a balance is checked at new blocks"
-        )
+    if session.start is not None and (session.heuristic == BALANCE or not 0 <= session.start <= BLOCK_MAX):
+        raise SessionError("start_height is a block, and not of balances: these are checked at new blocks")
     if any(len(text) > TEXT_MAX for text in (session.destination, session.message)):
         raise SessionError(f"destination and message have at most {TEXT_MAX} characters")
     if not 0 <= session.cooldown <= COOLDOWN_MAX:
@@ -98,17 +102,56 @@ def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> I
     labels = {"destination": session.destination} if session.destination else {}
     if session.heuristic == BALANCE:
         return _balance(name, session, network, severity, labels)
+    address, signatures, check = _events(session, layers)
     return EventSession(
         name,
         network,
-        _address(session.params),
-        _signatures(session.params),
+        address,
+        signatures,
         severity,
         session.cooldown,
         max(session.cooldown, ONE_SHOT),
         session.message,
         labels,
+        check,
     )
+
+
+def _events(
+    session: Session, layers: Mapping[str, str]
+) -> tuple[bytes, dict[bytes, str], OutputCheck | WithdrawalCheck | None]:
+    """Return which events of which address count, and what is to be checked of them."""
+    params = session.params
+    if session.heuristic == EVENT:
+        return _address(params), _signatures(params), None
+    if params.get("args"):
+        raise SessionError(f"{session.heuristic} takes no args: its events are known")
+    if missing := [layer for layer in ("layer1", "layer2") if layer not in layers]:
+        raise SessionError(f"{session.heuristic} reads both layers: set {missing[0]} in [pessimism]")
+    first, second = layers["layer1"], layers["layer2"]
+    passer = _address(params, "l2_to_l1_address")
+    if session.heuristic == FAULT:
+        if session.layer != "layer1":
+            raise SessionError("fault_detector is for layer1")
+        events = (op_stack.OUTPUT_PROPOSED, op_stack.GAME_CREATED)
+        return (
+            _address(params, "l2_output_address"),
+            _by_topic(events),
+            OutputCheck(first, second, passer),
+        )
+    portal = _address(params, "l1_portal_address")
+    try:
+        share, likeness = (fraction_of(params, name) for name in ("threshold", "coefficient_threshold"))
+    except ValueError as error:
+        raise SessionError(str(error)) from None
+    check = WithdrawalCheck(first, second, portal, passer, share, likeness)
+    if session.layer == "layer1":
+        return portal, _by_topic((op_stack.WITHDRAWAL_PROVEN,)), check
+    return passer, _by_topic((op_stack.MESSAGE_PASSED,)), check
+
+
+def _by_topic(signatures: Sequence[str]) -> dict[bytes, str]:
+    return {keccak256(signature.encode()): signature for signature in signatures}
 
 
 def _balance(
@@ -143,10 +186,10 @@ def _wei(key: str, bound: object) -> int:
     return int(wei)
 
 
-def _address(params: Mapping[str, Any]) -> bytes:
-    text = params.get("address")
+def _address(params: Mapping[str, Any], name: str = "address") -> bytes:
+    text = params.get(name)
     if not isinstance(text, str) or not re.fullmatch("0x[0-9a-fA-F]{40}", text) or int(text, 16) == 0:
-        raise SessionError("address is 0x and 40 hex digits, and not zero")
+        raise SessionError(f"{name} is 0x and 40 hex digits, and not zero")
     return bytes.fromhex(text[2:])
 
 

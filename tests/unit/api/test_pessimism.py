@@ -162,12 +162,57 @@ async def test_what_cannot_be_checked_is_refused_with_the_reason_in_a_header(ser
             assert invariants.newest_revision(connection) == 0
 
 
-async def test_a_heuristic_that_is_not_there_is_refused_by_its_name(serving: Serving) -> None:
+LAYERS = {
+    "networks": {
+        "ethereum": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]},
+        "optimism": {"chain_id": 10, "rpc": ["http://127.0.0.1:1"]},
+    },
+    "pessimism": {"layer1": "ethereum", "layer2": "optimism"},
+}
+PORTAL: dict[str, Any] = {
+    "l1_portal_address": ADDRESS,
+    "l2_to_l1_address": "0x4200000000000000000000000000000000000016",
+}
+FAULT: dict[str, Any] = {
+    "l2_output_address": ADDRESS,
+    "l2_to_l1_address": "0x4200000000000000000000000000000000000016",
+}
+
+
+async def test_heuristics_of_both_layers_run_as_documented(serving: Serving) -> None:
+    async with serving(LAYERS) as served:
+        for kind, network, params in (
+            ("withdrawal_safety", "layer1", PORTAL),
+            ("withdrawal_safety", "layer2", {**PORTAL, "threshold": 0.2, "coefficient_threshold": "0.25"}),
+            ("withdrawal_enforcement", "layer1", PORTAL),
+            ("fault_detector", "layer1", FAULT),
+        ):
+            body = changed(BALANCE, type=kind, network=network, heuristic_params=params)
+            name = await session(served, body)
+            found = (await served.get("/v0/heuristic", params={"uuid": name}))[1]["result"]
+            assert (found["heuristic"], found["heuristic_params"]) == (kind, params)
+        for kind, network, params, reason in (
+            ("fault_detector", "layer2", FAULT, "for layer1"),
+            ("fault_detector", "layer1", {**FAULT, "args": ["x()"]}, "no args"),
+            ("fault_detector", "layer1", PORTAL, "l2_output_address"),
+            ("withdrawal_safety", "layer1", FAULT, "l1_portal_address"),
+            ("withdrawal_safety", "layer1", {**PORTAL, "threshold": 1}, "threshold"),
+            ("withdrawal_safety", "layer1", {**PORTAL, "threshold": 0}, "threshold"),
+            ("withdrawal_safety", "layer1", {**PORTAL, "threshold": "1e-999999999"}, "threshold"),
+            ("withdrawal_safety", "layer1", {**PORTAL, "coefficient_threshold": True}, "coefficient"),
+        ):
+            text = json.dumps(changed(BALANCE, type=kind, network=network, heuristic_params=params))
+            async with served.client.post(f"{served.url}/v0/heuristic", data=text) as answer:
+                assert answer.status == 500
+                assert reason in answer.headers["X-Chainwatch-Reason"]
+
+
+async def test_what_reads_both_layers_is_refused_without_the_other(serving: Serving) -> None:
     async with serving(TABLES) as served:
-        for kind in ("withdrawal_safety", "withdrawal_enforcement", "fault_detector"):
-            status, answer = await post(served, changed(BALANCE, type=kind))
-            assert status == 500
-            assert answer["error"].startswith(f"error processing heuristic request: {kind} is not supported")
+        text = json.dumps(changed(BALANCE, type="withdrawal_safety", heuristic_params=PORTAL))
+        async with served.client.post(f"{served.url}/v0/heuristic", data=text) as answer:
+            assert answer.status == 500
+            assert "set layer2 in [pessimism]" in answer.headers["X-Chainwatch-Reason"]
 
 
 async def test_an_unknown_session_is_not_found(serving: Serving) -> None:

@@ -51,7 +51,7 @@ class Watched(Chains):
             RawLog(b, header(b).hash, header(b).timestamp, 0, b"t" * 32, b"a" * 20, (TOPIC,), b"")
             for b in emitted
         ]
-        self.pipeline.process(self.connection, [EventsRead(one, tuple(logs))], 0.0)
+        self.pipeline.process(self.connection, [EventsRead(one, tuple(logs), ("",) * len(logs))], 0.0)
 
     @property
     def events(self) -> list[tuple[str, float | None, str]]:
@@ -74,6 +74,21 @@ def test_it_begins_after_the_block_that_was_read_last_and_misses_none(chains: Wa
     chains.read(2)
     assert chains.events == [("2-0", None, "")]
     assert chains.wanted_events() is None
+
+
+def test_what_cannot_be_looked_up_is_an_alert_in_time(chains: Watched) -> None:
+    chains.save(cooldown=10_000)
+    for block in range(2, 32):
+        chains.mine(block)
+    assert chains.raised == []
+    chains.mine(32)
+    assert chains.raised == [("InvariantUnread", 1_320, None, "")]
+    chains.mine(33)
+    chains.read(33)
+    assert [(kind, end, reason) for kind, _, end, reason in chains.raised[1:]] == [
+        ("InvariantViolated", None, ""),
+        ("InvariantUnread", 1_330, "read again"),
+    ]
 
 
 def test_an_alert_ends_by_chain_time(chains: Watched) -> None:
