@@ -24,6 +24,7 @@ from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
+from chainwatch.config.invariants import TriggerSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import (
     ANY_TOPIC,
@@ -143,7 +144,7 @@ def compile_extractors(
     """Return one extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
     flows = _compile_flows(parts, abis, add, warn)
     contracts = _Contracts(parts, abis, flows)
-    invariants = _compile_invariants(parts, contracts, add)
+    invariants = _compile_invariants(parts, contracts, add, warn)
     also = [network for network in parts.pessimism.networks.values() if network in parts.networks]
     return (
         FlowExtractor(flows),
@@ -272,9 +273,12 @@ class _Contracts:
         return self._abis[contract]
 
 
-def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add) -> list[Invariant]:
+def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add, warn: _Add) -> list[Invariant]:
     invariants: list[Invariant] = []
     for name, settings in parts.invariants.items():
+        if isinstance(settings.every, TriggerSettings) and settings.for_:
+            what = "time passes only from one event to the next, at which it is checked"
+            warn(("invariants", name, "for"), what, 'every = "block" checks it meanwhile, too')
         try:
             element = parts.elements.get(name)
             invariants.append(compile_invariant(settings, parts.networks, contracts, element))

@@ -23,6 +23,18 @@ owners = ["0x…", "0x…", "0x…"]
 runbook_url = "https://runbooks.example.org/safe"
 ```
 
+With [`for_each`](invariants.md) there is one of each element, and an alert of its own:
+
+```toml
+[invariants.owners-live]
+for_each.owner = { network = "ethereum", address = "0x…", call = "function getOwners() view returns (address[])" }
+kind = "safe_liveness"
+network = "ethereum"
+module = "0x…"
+guard = "0x…"
+owners = "${owner}"
+```
+
 `chainwatch check` names the parameter of every mistake, `chainwatch invariants test NAME` reads the values now, and
 `chainwatch invariants kinds [NAME]` shows this list. Amounts are in whole tokens, of `decimals`. Addresses in the examples
 are public contracts and accounts: put your own there.
@@ -33,7 +45,7 @@ What else is watched, and by what:
   [`LogsDisputed`, `NetworkLagging` and `EndpointDegraded`](alerts.md).
 - Transfers that are late, forged, repeated or changed: [flows](writing-a-flow.md) and their [presets](presets.md).
 - A message without its deposit in the same receipt: a flow whose opening names the deposit as
-  [a sibling](writing-a-flow.md#two-events-of-one-transaction).
+  [a sibling](writing-a-flow.md#two-events-of-one-transaction), receipt by receipt; `deposits`, block by block.
 - Withdrawals that the L2 never sent (Monitorism `withdrawals`, `faultproof_withdrawals`): the
   [preset `op-stack`](presets.md#op-stack-withdrawals).
 - The share of a portal that one withdrawal takes, and output roots (Monitorism `fault`): `withdrawal_safety` and

@@ -273,8 +273,7 @@ class Draft:
         for name, expanded in kinds.items():
             for path, message, hint, is_expectation in expanded.mistakes:
                 place = (INVARIANTS, name, *path)
-                found = f", found {self.quote(place)}" if is_expectation else ""
-                self.add(place, message + found, hint)
+                self.add(place, message + (f", found {self.quote(place)}" if is_expectation else ""), hint)
         self._data, self._kinds = with_kinds(self._data, kinds), kinds
 
     # --- validation -----------------------------------------------------------------------------------
