@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +67,7 @@ class InvariantChecker:
         self._by_clock = by_clock
         self.extractor = extractor
         self.settings = settings
-        self.definitions = Definitions(extractor, settings)
+        self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks()
         self._searches = defaultdict[str, held.Searches](held.Searches)
@@ -149,7 +150,10 @@ class InvariantChecker:
 
     def fingerprints(self, settings: Settings) -> Prints:
         """Return what each configured invariant, with the ABI files and addresses that it uses, compiles to."""
-        found: Prints = {}
+        found: Prints = {
+            PREFIX + name: (fingerprint([VERSION]), fingerprint([VERSION, asdict(one)]))
+            for name, one in settings.look_ups.items()
+        }
         for name, one in settings.invariants.items():
             element = settings.elements.get(name)
             if element is not None and element.is_sample:
