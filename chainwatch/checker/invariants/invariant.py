@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from chainwatch.checker.expression import Condition, EvaluationError
-from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.differences import Comparison, Unit
+from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, EventTrigger
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.history_parser import NotYet, earlier, window_of
 from chainwatch.config.for_each import Element
@@ -34,15 +34,6 @@ class StateRead(NamedTuple):
     field: str = ""
 
 
-class EventMeasure(NamedTuple):
-    """What is taken of the events of one kind in the ``within`` seconds up to a block; ``argument`` is None for a count."""
-
-    kind: EventKind
-    take: Literal["count", "sum", "last"]
-    argument: str | None
-    within: float
-
-
 @dataclass(frozen=True)
 class InvariantValue:
     """One value: its ABI type (``param``), and what it is made of on each of its networks."""
@@ -56,6 +47,8 @@ class InvariantValue:
     block: Literal["number", "timestamp", "hash"] | None = None
     """What it is of the block, if that is known without reading it."""
     events: EventMeasure | None = None
+    event_reads: EventReads | None = None
+    """What must be kept of these events."""
     unit: Unit | None = None
     """Of amounts: what they are counted in, where that is known."""
     flow: FlowMeasure | None = None
@@ -73,7 +66,7 @@ class Invariant:
 
     name: str
     severity: str
-    every: Literal["block"] | float | EventKind
+    every: Literal["block"] | float | EventTrigger
     values: tuple[InvariantValue, ...]
     condition: Condition
     hold_for: float = 0.0
@@ -86,6 +79,8 @@ class Invariant:
 
     element: Element | None = None
     """What it is one of, if it is made of an element of a list."""
+    events: tuple[EventReads, ...] = ()
+    """What is kept of events for its values, and to know when it is checked."""
     comparisons: tuple[Comparison, ...] = ()
     """Those of its condition, of which at least one is false where it does not hold; empty where others decide."""
 
