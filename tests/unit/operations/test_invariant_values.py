@@ -17,7 +17,7 @@ NAME = "made"
 
 def check(access: Access, block: int, contents: dict[str, dict[str, Any]], holds: bool | None) -> None:
     with access.database.transaction() as connection:
-        one = Check("a", block, 1_000 + block, positions={network: block for network in contents})
+        one = Check("a", block, 1_000 + block, positions=dict.fromkeys(contents, block))
         invariants.add_checks(connection, [(NAME, one)])
         invariants.save_checks(connection, [(NAME, one._replace(holds=holds))])
         read = [
