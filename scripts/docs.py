@@ -58,6 +58,7 @@ from chainwatch.config.people import (  # noqa: E402
 )
 from chainwatch.config.receivers import PROVIDERS, settings_model  # noqa: E402
 from chainwatch.config.rules import EvaluationSettings, RuleSettings  # noqa: E402
+from chainwatch.config.samples import SamplesSettings  # noqa: E402
 from chainwatch.config.scrape import ScrapeSettings  # noqa: E402
 from chainwatch.config.settings import MonitorSettings  # noqa: E402
 from chainwatch.config.templates import TemplateSettings  # noqa: E402
@@ -102,6 +103,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[pessimism]", PessimismSettings),
     ("[[rules]]", RuleSettings),
     ("[evaluation]", EvaluationSettings),
+    ("[samples]", SamplesSettings),
     ("[[scrape]]", ScrapeSettings),
     *((f'[receivers.NAME] with provider = "{name}"', settings_model(name)) for name in PROVIDERS),
     ("[templates.NAME]", TemplateSettings),
@@ -119,7 +121,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[[acknowledge]]", AcknowledgeSettings),
     ("[alerts]", AlertSettings),
 ]
-NOT_IN_TABLE = {"name", "attributes", "folder"}
+NOT_IN_TABLE = {"name", "attributes", "folder", "elements", "look_ups"}
 
 WORDS: list[tuple[Any, str]] = [
     (types.Duration, "duration"),

@@ -26,10 +26,12 @@ from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.for_each import Element
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
+from chainwatch.config.kinds import LookUp
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
 from chainwatch.config.rules import EvaluationSettings, RuleSettings
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.config.templates import TemplateSettings
 from chainwatch.config.types import (
@@ -96,6 +98,9 @@ class Settings(Table):
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
     invariants: dict[str, InvariantSettings] = Field(default={})
+    look_ups: dict[str, LookUp] = Field(
+        default={}, description="Invariants on what events claim, by name, as kinds say."
+    )
     elements: dict[str, Element] = Field(
         default={}, description="What those of the invariants are that `for_each` has made."
     )
@@ -122,6 +127,7 @@ class Settings(Table):
         'and [ready-made rules](ready-made-rules.md), such as `"preset:bridges runway=2h"`.',
     )
     evaluation: EvaluationSettings = EvaluationSettings()
+    samples: SamplesSettings = SamplesSettings()
     log: LogSettings = LogSettings()
     monitor: MonitorSettings = MonitorSettings()
     api: ApiSettings = ApiSettings()

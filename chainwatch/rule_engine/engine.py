@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from chainwatch.config.samples import SamplesSettings
 from chainwatch.monitor.companions import Running, Tasks
 from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.manager import RuleManager
@@ -13,6 +14,7 @@ from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rule_engine.scraping import Scrapes
 from chainwatch.rules.status import GroupStatus
+from chainwatch.tsdb.model import TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
 
@@ -31,6 +33,7 @@ class RuleEngine:
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
+        self.tsdb.limit(limits_of(running.plan.settings.samples))
         clock = running.alerting.clock
         return {
             "samples": lambda: self.persistence.run(running.database),
@@ -58,3 +61,10 @@ class RuleEngine:
     def changed(self) -> None:
         """Note that rules were created, changed or deleted beside the configuration. Call it on the event loop."""
         self._manager.changed()
+
+
+def limits_of(settings: SamplesSettings) -> TsdbLimits:
+    """Return the limits that are configured."""
+    return TsdbLimits(
+        series=settings.series, bytes=settings.memory * 1_000_000, window=round(settings.keep * 1000)
+    )

@@ -27,7 +27,7 @@ GATHER = 0.001
 """Seconds for which what grows together is gathered, until the groups that read it are evaluated."""
 GAP = 0.01
 """The least seconds between two evaluations of a group."""
-SHARE = 0.05, 0.2
+SHARE = 0.1, 0.2
 """The part of a core that one group takes at most beside others, and in the lane of those that take long."""
 PAUSE_MAX = 600.0
 """The longest pause, in seconds, after evaluations that were cut off again and again."""
@@ -104,7 +104,8 @@ class Lanes:
             heap.clear()
         for task in self._tasks.values():
             task.is_running = False
-            self._schedule(task, max(now, task.not_before) if task.is_changed else task.due)
+            at = min(task.due, self._until_change(task.group, int(clock() * 1000)) + now)
+            self._schedule(task, max(now if task.is_changed else at, task.not_before))
         self._interests, self._clock, self._limits = interests, clock, limits
         self._is_over = False
         self._threads = [
@@ -233,20 +234,23 @@ class Lanes:
         group.slow = result.seconds > (QUICK_SECONDS / 2 if slow else QUICK_SECONDS)
         is_too_long = result.seconds >= self._limits.seconds
         task.pause = min(max(2 * task.pause, result.seconds), PAUSE_MAX) if is_too_long else 0.0
-        task.not_before = now + max(GAP, result.seconds / SHARE[slow], task.pause)
+        task.not_before = now + max(GAP, result.seconds / SHARE[group.slow], task.pause)
         interval = group.interval / 1000
         if task.due <= now:
             task.due = task.base + max(0, math.floor((now - task.base) / interval) + 1) * interval
-        at = task.due
-        change = group.next_change()
-        if change is not None:
-            at = min(at, now + max(0.0, (change - result.at) / 1000))
+        at = min(task.due, now + self._until_change(group, result.at))
         if was_changed and not task.looks_again:
             at = min(at, now + LOOK_AGAIN)
         task.looks_again = was_changed and not task.looks_again
         if task.is_changed:
             at = min(at, now + GATHER)
         self._schedule(task, max(at, task.not_before))
+
+    @staticmethod
+    def _until_change(group: LiveGroup, at: int) -> float:
+        """Return the seconds from ``at`` (Unix ms) until an alert of the group changes by time alone."""
+        change = group.next_change()
+        return math.inf if change is None else max(0.0, (change - at) / 1000)
 
     def _schedule(self, task: _Task, at: float) -> None:
         slow = int(task.group.slow)

@@ -33,7 +33,8 @@ class Tsdb:
         self._lock = threading.Lock()
         self._index: LabelIndex[StoredSeries] = LabelIndex()
         self._metadata: dict[str, Metadata] = {}
-        self._needs: dict[str | None, list[tuple[Matchers, int]]] | None = None
+        self._asked: list[tuple[Matchers, int]] | None = None
+        self._needs: dict[str | None, list[tuple[Matchers, int]]] = {}
         self._listeners: list[Listener] = []
         self._journal = no_entries() if journal else None
         self._admitted = 0
@@ -69,18 +70,17 @@ class Tsdb:
 
         What no need names, or for less than ``limits.window``, is kept for that.
         """
-        longest: dict[str | None, dict[Matchers, int]] = {}
-        for matchers, window in needs:
-            if window > self.limits.window:
-                known = longest.setdefault(metric_of(matchers), {})
-                known[matchers] = max(window, known.get(matchers, 0))
         with self._turns.writing(), self._lock:
-            self._needs = {
-                metric: sorted(windows.items(), key=lambda need: -need[1])
-                for metric, windows in longest.items()
-            }
-            for series in self._index.all():
-                series.window = self._window_of(series.labels)
+            self._asked = list(needs)
+            self._set_windows()
+
+    def limit(self, limits: TsdbLimits) -> None:
+        """Hold to other limits from now on. What is there beyond them leaves with time."""
+        if limits == self.limits:
+            return
+        with self._turns.writing(), self._lock:
+            self.limits = limits
+            self._set_windows()
 
     def expire(self, now: int) -> list[StoredSeries]:
         """Remove the series that have had no sample for their window, and return them."""
@@ -102,14 +102,14 @@ class Tsdb:
             for series in restored:
                 known = self._index.by_labels.get(series.labels)
                 if known is None:
-                    series.window = _FOREVER if self._needs is None else self._window_of(series.labels)
+                    series.window = _FOREVER if self._asked is None else self._window_of(series.labels)
                     self._index.add(series)
                     self.bytes += series.bytes
                 else:
                     self.bytes -= known.bytes
                     known.id = series.id
                     known.restore(series.chunks, series.samples)
-                    known.window = _FOREVER if self._needs is None else known.window
+                    known.window = _FOREVER if self._asked is None else known.window
                     self.bytes += known.bytes
                     merged[series] = known
         return merged
@@ -236,9 +236,23 @@ class Tsdb:
                 self.bytes -= series.drop_oldest()
         return True
 
+    def _set_windows(self) -> None:
+        if self._asked is None:
+            return
+        longest: dict[str | None, dict[Matchers, int]] = {}
+        for matchers, window in self._asked:
+            if window > self.limits.window:
+                known = longest.setdefault(metric_of(matchers), {})
+                known[matchers] = max(window, known.get(matchers, 0))
+        self._needs = {
+            metric: sorted(windows.items(), key=lambda need: -need[1]) for metric, windows in longest.items()
+        }
+        for series in self._index.all():
+            series.window = self._window_of(series.labels)
+
     def _window_of(self, labels: Labels) -> int:
         for metric in (labels.get(NAME), None):
-            for matchers, window in (self._needs or {}).get(metric, ()):
+            for matchers, window in self._needs.get(metric, ()):
                 if all(matcher.takes(labels.get(matcher.name)) for matcher in matchers):
                     return window
         return self.limits.window

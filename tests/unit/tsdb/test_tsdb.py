@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+import sys
 import threading
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Vector, evaluate
 from chainwatch.promql.series import STALE, Labels
-from chainwatch.promql.syntax import Matcher, Selector
+from chainwatch.promql.syntax import Matcher, RangeSelector, Selector
 from chainwatch.tsdb.model import HOUR, Metadata, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -180,3 +185,92 @@ def test_what_is_put_back_is_kept_until_it_is_known_for_how_long() -> None:
     assert second.expire(now + 8 * HOUR) == []
     second.keep([])
     assert len(second.expire(now + 8 * HOUR)) == 1
+
+
+def test_other_limits_hold_from_now_on() -> None:
+    tsdb = Tsdb()
+    tsdb.keep([(matchers("a"), 40 * 60_000)])
+    tsdb.append([(labels(name), [NOW], [1.0]) for name in "ab"], NOW)
+    tsdb.limit(TsdbLimits(series=2, window=60_000))
+    assert tsdb.append([(labels("c"), [NOW], [1.0])], NOW).refused == {"too many series": 1}
+    assert [series.labels for series in tsdb.expire(NOW + 60_000)] == [labels("b")]
+    assert len(tsdb.expire(NOW + 40 * 60_000)) == 1
+
+
+def test_memory_is_bounded() -> None:
+    tsdb = Tsdb(TsdbLimits(bytes=200_000, window=1000 * HOUR))
+    chance = random.Random(1)
+    now = NOW
+    for _ in range(2000):
+        now += 15_000
+        tsdb.append([(labels("a", x=str(n)), [now], [chance.random()]) for n in range(20)], now)
+    assert tsdb.bytes <= 210_000
+    assert len(tsdb) == 20
+    newest = [series.reaching(0)[0][-1] for series in tsdb.select(matchers("a"))]
+    assert newest == [now] * 20
+
+
+def test_where_memory_is_full_there_are_no_new_series() -> None:
+    tsdb = Tsdb(TsdbLimits(bytes=3_500))
+    result = tsdb.append([(labels("a", x=str(n)), [NOW], [1.0]) for n in range(5)], NOW)
+    assert (result.accepted, result.refused) == (3, {"memory is full": 2})
+
+
+def test_a_series_holds_no_more_samples_than_the_limit() -> None:
+    tsdb = Tsdb(TsdbLimits(samples_per_series=1_000, window=1000 * HOUR))
+    tsdb.append([(labels("a"), [NOW + n for n in range(5_000)], [1.0] * 5_000)], NOW + 5_000)
+    (series,) = tsdb.select(matchers("a"))
+    assert 800 <= len(series.reaching(0)[0]) <= 1_000
+
+
+def test_labels_are_bounded() -> None:
+    tsdb = Tsdb(TsdbLimits(labels=5, label_characters=20))
+    many = labels("a", **{f"l{n}": "x" for n in range(5)})
+    result = tsdb.append([(many, [NOW], [1.0]), (labels("a", x="y" * 21), [NOW], [1.0])], NOW)
+    assert result.refused == {"too many labels": 1, "label too long": 1}
+    assert (len(tsdb), tsdb.bytes) == (0, 0)
+
+
+def test_series_that_come_and_go_leave_nothing_behind() -> None:
+    tsdb = Tsdb()
+    every = matchers('{x=~".+"}')
+    for turn in range(50):
+        now = NOW + turn * 2 * HOUR
+        tsdb.append([(labels(f"m{turn}", x=f"{turn}-{n}"), [now], [1.0]) for n in range(20)], now)
+        tsdb.select(every)
+        tsdb.expire(now)
+    assert len(tsdb) == 20
+    assert len(tsdb.label_values("x", [every], 0, 2 * NOW)) == 20
+    assert tsdb.bytes == sum(series.bytes for series in tsdb.select(every))
+
+
+def test_a_reader_without_a_lock_never_sees_a_gap() -> None:
+    """It reads at each line of the writer: while chunks are closed and forgotten, what it sees has no holes."""
+    tsdb = Tsdb(TsdbLimits(window=600))
+    one = labels("a")
+    tsdb.append([(one, [NOW], [0.0])], NOW)
+    node = parse("a[500ms]").root
+    assert isinstance(node, RangeSelector)
+    reads = 0
+
+    def read_at_each_line(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal reads
+        if event == "line" and "chainwatch/tsdb/" in frame.f_code.co_filename:
+            (series,) = tsdb.select(node.selector.matchers)
+            at = series.newest
+            ((_, window, _),) = Evaluation(tsdb, at, at).windows(node, at)
+            assert list(window.times) == list(range(max(NOW, at - 499), at + 1))
+            assert [NOW + int(value) for value in window.values] == list(window.times)
+            reads += 1
+        return read_at_each_line
+
+    before = sys.gettrace()
+    try:
+        for n in range(1, 1_000):
+            if n % 12 in (0, 11):  # at some of which chunks are closed
+                sys.settrace(read_at_each_line)
+            tsdb.append([(one, [NOW + n], [float(n)])], NOW + n)
+            sys.settrace(before)
+    finally:
+        sys.settrace(before)
+    assert reads > 500
