@@ -35,37 +35,37 @@ class Wanted(NamedTuple):
 def query_at(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> bytes:
     """Return the answer to a query at one time. Raises ``Refused``."""
     began = time.monotonic()
-    result, spent = evaluate_once(samples, budget, wanted, at)
-    return _answer(result, wanted, at, spent, began)
+    result, evaluation = evaluate_once(samples, budget, wanted, at)
+    return _answer(result, wanted, at, evaluation, began)
 
 
 def query_range(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int) -> bytes:
     """Return the answer to a query from ``start`` to ``end``, every ``step``. Raises ``Refused``."""
     began = time.monotonic()
-    result, spent = evaluate_over(samples, budget, wanted, start, end, step)
-    return _answer(result, wanted, end, spent, began)
+    result, evaluation = evaluate_over(samples, budget, wanted, start, end, step)
+    return _answer(result, wanted, end, evaluation, began)
 
 
-def evaluate_once(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> tuple[Result, int]:
-    """Return the result at one time, in the order of Prometheus, and how many samples were read. Raises ``Refused``."""
+def evaluate_once(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> tuple[Result, Evaluation]:
+    """Return the result at one time, in the order of Prometheus, and its evaluation. Raises ``Refused``."""
     evaluation = _evaluation(samples, budget, wanted, at, at)
     result = _refusing(lambda: evaluate_with(evaluation, wanted.query, at))
     if isinstance(result, Vector) and not _is_sorted(wanted.query):
         result = Vector(sorted(result.samples))
     elif isinstance(result, Matrix):
         result = Matrix(sorted(result.series, key=lambda series: series.labels))
-    return result, evaluation.spent
+    return result, evaluation
 
 
 def evaluate_over(
     samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int
-) -> tuple[Matrix, int]:
-    """Return the results from ``start`` to ``end``, and how many samples were read. Raises ``Refused``."""
+) -> tuple[Matrix, Evaluation]:
+    """Return the results from ``start`` to ``end``, and its evaluation. Raises ``Refused``."""
     evaluation = _evaluation(samples, budget, wanted, start, end)
     result = _refusing(
         lambda: evaluate_range_with(evaluation, wanted.query, start, end, step, points_max=POINTS_MAX)
     )
-    return result, evaluation.spent
+    return result, evaluation
 
 
 def list_series(
@@ -129,7 +129,7 @@ def _refusing(evaluate: Callable[[], T]) -> T:
         raise Refused("execution", str(error)) from None
 
 
-def _answer(result: Result, wanted: Wanted, at: int, spent: int, began: float) -> bytes:
+def _answer(result: Result, wanted: Wanted, at: int, evaluation: Evaluation, began: float) -> bytes:
     evaluated = time.monotonic()
     warnings: Sequence[str] = ()
     if isinstance(result, Vector):
@@ -142,7 +142,7 @@ def _answer(result: Result, wanted: Wanted, at: int, spent: int, began: float) -
     if wanted.stats:
         stats = {
             "timings": {"evalTotalTime": evaluated - began, "execTotalTime": evaluated - began},
-            "samples": {"totalQueryableSamples": spent},
+            "samples": {"totalQueryableSamples": evaluation.spent},
         }
     text, notes = wanted.query.text, evaluation.notes or Notes()
     warnings = [*notes.shown("warning", text), *warnings]
