@@ -22,6 +22,7 @@ from chainwatch.checker.flow import Flow, FlowExtractor
 from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.checker.invariants.sessions import SessionError, compile_look_up
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
 from chainwatch.config.invariant_values import ValueSettings
@@ -146,7 +147,13 @@ def compile_extractors(
     flows = _compile_flows(parts, abis, add, warn)
     contracts = _Contracts(parts, abis, flows)
     invariants = _compile_invariants(parts, contracts, add, warn)
-    also = [network for network in parts.pessimism.networks.values() if network in parts.networks]
+    for name, one in parts.look_ups.items():
+        try:
+            compile_look_up(name, one)
+        except SessionError as error:
+            add(("invariants", name), str(error))
+    layers = {name for one in parts.look_ups.values() for name in (one.layer1, one.layer2)}
+    also = [name for name in (*parts.pessimism.networks.values(), *sorted(layers)) if name in parts.networks]
     return (
         FlowExtractor(flows),
         InvariantExtractor(invariants, contracts, also),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
+from chainwatch.invariants import held
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.fingerprints import fingerprints
@@ -34,12 +36,13 @@ PREFIX = "invariants."
 
 
 class Wanted(NamedTuple):
-    """What is to be read from a network: the state of blocks, and events of sessions."""
+    """What is to be read from a network: the state of blocks, events of sessions, blocks before breaches."""
 
     network: str
     running: Running
     blocks: Sequence[WantedBlock]
     events: Sequence[WantedEvents]
+    searches: held.Searches
 
 
 class InvariantChecker:
@@ -59,9 +62,10 @@ class InvariantChecker:
         self._by_clock = by_clock
         self.extractor = extractor
         self.settings = settings
-        self.definitions = Definitions(extractor, settings)
+        self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks()
+        self._searches = defaultdict[str, held.Searches](held.Searches)
         self._retries = Retries() if by_clock else None
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
@@ -86,7 +90,7 @@ class InvariantChecker:
         return []
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> Wanted | None:
-        """Return up to ``limit`` readings of ``network``, and the sessions whose events are still to be read."""
+        """Return readings of ``network``, the sessions whose events are still to be read, and searches before breaches."""
         running = self.definitions.load(connection)
         checkpoint = blocks.checkpoints(connection).get(network)
         if checkpoint is None:
@@ -112,10 +116,13 @@ class InvariantChecker:
             if (session := running.sessions.get(name)) is not None
             and (found := wanted_events(session, block, last)) is not None
         ]
-        return Wanted(network, running, wanted, events) if wanted or events else None
+        searches = self._searches[network]
+        if not (searches.wanted(connection, network, running.invariants) or wanted or events):
+            return None
+        return Wanted(network, running, wanted, events, searches)
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
-        """Yield blocks and events that were read. Raises ``ChainError``."""
+        """Yield what was read. Raises ``ChainError``."""
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun
@@ -123,6 +130,7 @@ class InvariantChecker:
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
             read_events(pools, pool, wanted.events),
+            wanted.searches.read(pool),
         )
         for part in parts:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ def fingerprints(settings: Settings) -> dict[str, tuple[str, str]]:
     That is its table with the ABI files, addresses, flows, assets and other invariants that it uses. What reads a list
     counts for the elements, too; the sample of these has none.
     """
-    found = {}
+    found = {
+        name: (fingerprint([VERSION]), fingerprint([VERSION, asdict(one)]))
+        for name, one in settings.look_ups.items()
+    }
     for name, table in settings.invariants.items():
         element = settings.elements.get(name)
         if element is not None and element.is_sample:

@@ -22,6 +22,7 @@ from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
 from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, EventSession, Session
 from chainwatch.config import ConfigError, Settings
+from chainwatch.config.kinds import LookUp
 from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition, listed, settings_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
@@ -31,7 +32,6 @@ from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.plan import Plan
 from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
-from chainwatch.store.invariants import Check
 
 FILE, API = "file", "api"
 """Where an invariant comes from."""
@@ -95,6 +95,7 @@ def list_invariants(connection: sa.Connection, context: Context, now: float) -> 
     files = [
         view for name in context.settings.invariants for view in _of_file(connection, context.settings, name)
     ]
+    files += [_of_look_up(connection, name, one) for name, one in context.settings.look_ups.items()]
     return [*files, *(_of_definition(connection, context.settings, one) for one in made)]
 
 
@@ -103,8 +104,7 @@ def show_invariant(connection: sa.Connection, context: Context, now: float, *, n
     found = next((one for one in list_invariants(connection, context, now) if one.name == name), None)
     if found is None:
         raise NotFound(no_such("invariant", name, list(context.settings.invariants)))
-    checks = invariants.checks(connection, name)[-CHECKS_SHOWN:]
-    return InvariantDetails(found, [_check(connection, name, check) for check in reversed(checks)])
+    return InvariantDetails(found, check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1])
 
 
 def save_invariant(
@@ -125,7 +125,8 @@ def save_invariant(
     if not re.fullmatch(NAME, name):
         raise Invalid("the name has 1 to 200 letters, digits, `.`, `-` and `_`")
     known = definitions.find(connection, name)
-    if name in context.settings.invariants or (known is not None and known.kind != INVARIANT):
+    of_file = {*context.settings.invariants, *context.settings.look_ups}
+    if name in of_file or (known is not None and known.kind != INVARIANT):
         raise Conflict(f"{name} is an invariant of the configuration file, or a session: change it there")
     if known is None and len(definitions.kept(connection)) >= INVARIANTS_MAX:
         raise Conflict(f"there are {INVARIANTS_MAX} invariants: delete some")
@@ -203,6 +204,11 @@ def _of_file(connection: sa.Connection, settings: Settings, name: str) -> list[I
     ]
 
 
+def _of_look_up(connection: sa.Connection, name: str, one: LookUp) -> InvariantView:
+    networks = (one.layer1, one.layer2)
+    return _view(connection, name, FILE, one.severity, one.heuristic, networks, "waiting")
+
+
 def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
     state = "waiting" if stored.is_running else "stopped"
     if stored.kind != SESSION:
@@ -255,17 +261,29 @@ def _view(
     )
 
 
-def _check(connection: sa.Connection, name: str, check: Check) -> CheckView:
-    places = {(name, network, block) for network, block in (check.positions or {}).items()}
-    readings = invariants.readings_at(connection, places).values()
-    contents = [shown(reading.content) for reading in readings if reading.content is not None]
-    blocks = check.positions or {check.network: check.block}
-    return CheckView(check.timestamp, blocks, check.holds, ", ".join(contents), check.error)
+def check_views(connection: sa.Connection, name: str) -> list[CheckView]:
+    """Return the stored checks of ``name`` with what they read, in the order of their times."""
+    checks = invariants.checks(connection, name)
+    places = {
+        (name, network, block) for check in checks for network, block in (check.positions or {}).items()
+    }
+    readings = invariants.readings_at(connection, places)
+    found = []
+    for check in checks:
+        blocks = check.positions or {check.network: check.block}
+        read = [readings.get((name, network, block)) for network, block in blocks.items()]
+        values = ", ".join(shown(one.content) for one in read if one is not None and one.content is not None)
+        found.append(CheckView(check.timestamp, blocks, check.holds, values, check.error))
+    return found
 
 
 async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTest:
     """Read what the configured invariant ``name`` reads now, or ``at`` a block where it reads one network only."""
     invariant = next((one for one in plan.invariants.invariants if one.name == name), None)
+    if name in plan.settings.look_ups:
+        raise Invalid(
+            f"{name} looks up what events claim: `chainwatch invariants show {name}` says how it stands"
+        )
     if invariant is None:
         known = [one.name for one in plan.invariants.invariants]
         raise NotFound(no_such("invariant", name, known))

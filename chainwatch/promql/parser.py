@@ -263,7 +263,7 @@ class _Parser:
         inner = node.selector if isinstance(node, RangeSelector) else node
         name = "offset" if offset is not None else "@"
         if not isinstance(inner, Selector | Subquery) or part.closed:
-            raise self._cursor.error(f"{name} must follow a selector or a subquery, not a {part.type}", start)
+            raise self._cursor.error(f"{name} must follow a selector or a subquery, not: {part.type}", start)
         if (inner.offset if offset is not None else inner.at) not in (0, None):
             raise self._cursor.error(f"{name} may not be set multiple times", start)
         moved = replace(inner, offset=offset) if offset is not None else replace(inner, at=at)

@@ -73,7 +73,10 @@ def compile_pattern(pattern: str, *, captures: bool = False) -> re2._Regexp[str]
     try:
         compiled = re2.compile(pattern, options)
     except (re2.error, UnicodeError) as error:
-        raise ValueError(str(error)) from None
+        reason = error.args[0] if error.args else error
+        raise ValueError(
+            reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(error)
+        ) from None
     if captures and compiled.groups > GROUPS_MAX:
         raise ValueError(f"more than {GROUPS_MAX} groups")
     return compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from chainwatch.checker.invariants.history_parser import is_earlier
@@ -14,6 +15,8 @@ UNREAD_AFTER = 300
 and of the clock, as a network that is far behind passes through hours of chain time before anything can be read."""
 VIOLATED, UNREAD = "violated", "unread"
 """The conditions of an invariant."""
+HELD_BLOCK, HELD_AT = "held_block", "held_at"
+"""Annotations: the last block at which an invariant held that does not now, and its time."""
 SHOWN = 300
 """The most characters that are shown of one value."""
 
@@ -98,6 +101,18 @@ def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int],
     return Condition(labels_of(VIOLATED, invariant), _with_link(invariant, annotations), check)
 
 
+def with_held(annotations: dict[str, str], network: str, block: int, timestamp: int) -> dict[str, str]:
+    """Return the annotations of a violation with the last block at which the invariant held."""
+    at = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    description = annotations["description"].partition(_HELD)[0]
+    return {
+        **annotations,
+        "description": f"{description}{_HELD} block {block} of {network}, {at}",
+        HELD_BLOCK: str(block),
+        HELD_AT: at,
+    }
+
+
 def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
     """Return the condition of an invariant whose values have not been read since ``since``."""
     reason = newest.error or since.error or "no endpoint has answered"
@@ -132,6 +147,9 @@ def labels_of(condition: str, invariant: Invariant) -> dict[str, str]:
         **where,
         **invariant.labels,
     }
+
+
+_HELD = "; it held last at"
 
 
 def _with_link(invariant: Invariant, annotations: dict[str, str]) -> dict[str, str]:

@@ -181,6 +181,22 @@ def test_what_cannot_be_read_neither_raises_nor_ends_anything_and_is_an_alert_in
     assert chains.raised[3:] == [("InvariantViolated", 1_020, 1_360, "holds again")]
 
 
+def test_several_networks_are_compared_once_a_period(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(backed={**BACKED, "every": "30s"}))
+    for number in range(1, 10):
+        chains.mine(number)
+        chains.mine(number, "beta")
+        chains.answer(lambda _name, _block: {"locked": 5}, "alpha")
+        chains.answer(lambda _name, _block: {"minted": 5}, "beta")
+    checks = invariants.checks(connection, "backed")
+    assert [(check.network, check.timestamp) for check in checks] == [
+        ("alpha", 1_010),
+        ("alpha", 1_020),
+        ("alpha", 1_050),
+        ("alpha", 1_080),
+    ]
+
+
 def test_a_replay_raises_the_same_however_long_it_takes(connection: sa.Connection) -> None:  # S7
     chains = Chains(connection, plan_of(floor=FLOOR), by_clock=False)
     for number in range(1, 60):

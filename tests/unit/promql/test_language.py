@@ -135,7 +135,7 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
     [
         ("sum(rate(up[5m])", 1, 17, "unexpected end of input in arguments"),
         ("up\n  + down{a='b'\n  } ) ", 3, 5, "unexpected sign"),
-        ("up{job=~'('}", 1, 4, "illegal pattern"),
+        ("up{job=~'('}", 1, 4, "illegal pattern '(': missing ): ("),
         ("raate(up[5m])", 1, 1, "unknown function with name 'raate'"),
         ("rate(up)", 1, 6, "expected type range vector in call to function 'rate', got instant vector"),
         ("up > bool and down", 1, 15, "unexpected word"),
@@ -169,6 +169,8 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ("histogram_sum(up)", "histogram_sum"),
         ("info(up)", "info"),
         ('timeseries_gen("up")', "timeseries_gen"),
+        ("up </ 5", "</"),
+        ("integral(up[5m])", "integral"),
         ("up[5m + 1m]", "durations"),
         ("up offset (1m * 2)", "durations"),
         ("up[step()]", "durations"),
