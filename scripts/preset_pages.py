@@ -12,7 +12,8 @@ INTRODUCTION = """\
 <!-- Written by scripts/docs.py from chainwatch/init/presets: change those, then run it. -->
 
 `chainwatch init --preset NAME` writes a configuration for a protocol, with its ABI files, the addresses of its
-contracts, the numbers by which its events name networks, and the networks' block explorers, for links in alerts.
+contracts, the numbers by which its events name networks, and the networks' block explorers, for links in alerts. Some have
+[invariants](invariant-kinds.md) of their contracts, too: what must hold besides transfers.
 `--network NAME` (repeatable) chooses among the networks it knows. The deadlines below are sensible to begin with:
 replace them by twice the 99th percentile that `chainwatch report latency` shows, and leave out what does not concern
 you by a [`where`](conditions.md) on the opening step.

@@ -26,6 +26,10 @@ class TriggerSettings(Table):
 
     contract: Text = Field(description="Contract that emits the event.")
     event: Text = Field(description="The event's name in the ABI, or its full signature.")
+    where: Text | None = Field(
+        default=None,
+        description="Condition on the event: blocks with others are not checked. Default: all events.",
+    )
 
 
 Every = Annotated[
@@ -57,7 +61,8 @@ class InvariantSettings(Table):
     every: Every = Field(
         default="block",
         description='When it is checked: at each `"block"` of each of its networks; at the first block of each period of '
-        'chain time, such as `"5m"`; or at blocks with an event, `{ contract = "NAME", event = "NAME" }`.',
+        'chain time, such as `"5m"`, of the network that its values name first; or at blocks with an event, '
+        '`{ contract = "NAME", event = "NAME" }`.',
     )
     for_each: ForEach = Field(
         default={},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
+from chainwatch.config.for_each import SAMPLE, name_of
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.invariants import held, sampling
 from chainwatch.invariants.definitions import Definitions, Running
@@ -71,7 +73,7 @@ class InvariantChecker:
         self._by_clock = by_clock
         self.extractor = extractor
         self.settings = settings
-        self.definitions = Definitions(extractor, settings)
+        self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks()
         self._searches = defaultdict[str, held.Searches](held.Searches)
@@ -163,25 +165,31 @@ class InvariantChecker:
 
     def fingerprints(self, settings: Settings) -> Prints:
         """Return what each configured invariant, with the ABI files and addresses that it uses, compiles to."""
-        found: Prints = {}
+        found: Prints = {
+            PREFIX + name: (fingerprint([VERSION]), fingerprint([VERSION, asdict(one)]))
+            for name, one in settings.look_ups.items()
+        }
         for name, one in settings.invariants.items():
             element = settings.elements.get(name)
             if element is not None and element.is_sample:
                 continue
+            sample = one  # of what reads a list: what its elements are like
+            if element is not None and element.template is not None:
+                sample = settings.invariants.get(name_of(element.family, [SAMPLE]), one)
             contracts = {
                 contract: (
                     settings.contracts[contract].address,
                     Path(settings.contracts[contract].abi).read_bytes(),
                 )
-                for contract in sorted(_contracts(one))
+                for contract in sorted(_contracts(one) | _contracts(sample))
                 if contract in settings.contracts
             }
-            flows = [settings.flows[flow] for flow in sorted(_flows(one)) if flow in settings.flows]
+            flows = [settings.flows[flow] for flow in sorted(_flows(sample)) if flow in settings.flows]
             assets = settings.assets if flows else {}
             whole = fingerprint(
                 [VERSION, one.model_dump(), contracts, flows, assets, element and element.template]
             )
-            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(one), contracts]), whole)
+            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(sample), contracts]), whole)
         return found
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
@@ -215,7 +223,11 @@ def _flows(settings: InvariantSettings) -> set[str]:
 
 def _event_kinds(settings: InvariantSettings) -> list[list[str | None]]:
     """Return which events it reads, and what of them."""
-    kinds = [[value.contract, value.event, value.of] for value in settings.values.values() if value.event]
+    kinds = [
+        [value.contract, value.event, value.of, value.where, value.address]
+        for value in settings.values.values()
+        if value.event
+    ]
     if isinstance(settings.every, TriggerSettings):
-        kinds.append([settings.every.contract, settings.every.event, None])
+        kinds.append([settings.every.contract, settings.every.event, settings.every.where])
     return kinds

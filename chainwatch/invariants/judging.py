@@ -13,7 +13,7 @@ from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
-from chainwatch.invariants import flow_values
+from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
@@ -73,8 +73,8 @@ def judge(
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
-        if one.invariant.reads_flows:
-            _measure_flows(connection, one, checks.of(name), readings)
+        if one.invariant.reads_stored:
+            _add_stored(connection, one, checks.of(name), readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
@@ -106,13 +106,13 @@ def _standing(checks: Sequence[Check]) -> Standing:
     return rules.fold(_checked(check) for check in checks)
 
 
-def _measure_flows(
+def _add_stored(
     connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
 ) -> None:
-    """Add the values of flows to what was read for the ``checks`` that are to be evaluated."""
+    """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     for check in checks:
         if _is_to_be_evaluated(judging, check):
-            reading = flow_values.measured(connection, judging.invariant, check, readings)
+            reading = stored_values.with_stored(connection, judging.invariant, check, readings)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 

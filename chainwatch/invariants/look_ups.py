@@ -31,10 +31,7 @@ SEARCHED = 30 * 86_400
 """Seconds before a proof in which the L2 is searched for its withdrawal, where the calldata does not show it."""
 
 _WORD = 32
-_PROPOSED, _GAME, _PASSED = (
-    keccak256(one.encode())
-    for one in (op_stack.OUTPUT_PROPOSED, op_stack.GAME_CREATED, op_stack.MESSAGE_PASSED)
-)
+_PROPOSED, _PASSED = (keccak256(one.encode()) for one in (op_stack.OUTPUT_PROPOSED, op_stack.MESSAGE_PASSED))
 _SENT, _GAME_BLOCK = (keccak256(one.encode())[:4] for one in ("sentMessages(bytes32)", "l2BlockNumber()"))
 
 
@@ -56,7 +53,9 @@ async def find_breaches(
     first, second = pools[check.first], pools[check.second]
     found = []
     for log in logs:
-        if isinstance(check, OutputCheck):
+        if not _is_whole(log):
+            fault = "an event of another form, which cannot be read"
+        elif isinstance(check, OutputCheck):
             fault = await _output_fault(first, second, check, log)
         else:
             fault = "; ".join(faults_of(check, await _withdrawal(first, second, check, log)))
@@ -65,21 +64,24 @@ async def find_breaches(
     return found
 
 
+def _is_whole(log: RawLog) -> bool:
+    """Return whether an event has what is read of it."""
+    return len(log.topics) == 4 and (log.topics[0] != _PASSED or len(log.data) >= 4 * _WORD)
+
+
 # --- output roots
 
 
 async def _output_fault(first: Pool, second: Pool, check: OutputCheck, log: RawLog) -> str:
     """Return what is wrong with a proposed output root; empty where it is right."""
-    if log.topics[0] == _PROPOSED and len(log.topics) == 4:
+    if log.topics[0] == _PROPOSED:
         claimed, number = log.topics[1], int.from_bytes(log.topics[3])
-    elif log.topics[0] == _GAME and len(log.topics) == 4:
+    else:
         game = log.topics[1][12:]
         claimed, found = log.topics[3], await _block_of_game(first, game)
         if found is None:
             return f"the dispute game {to_hex(game)} names no block of {check.second}"
         number = found
-    else:
-        return "an event that cannot be read"
     head = await _head_after(second, log)
     if number > head.number:
         return f"an output root of block {number} of {check.second}, which does not exist"
@@ -130,8 +132,6 @@ async def _withdrawal(first: Pool, second: Pool, check: WithdrawalCheck, log: Ra
 
 async def _sent_value(second: Pool, passer: bytes, log: RawLog, head: Header) -> int | None:
     """Return the value of the withdrawal as the L2 sent it; None where it was not found in the time that is searched."""
-    if len(log.topics) < 4:
-        return None
     begin = await block_at(second, log.timestamp - SEARCHED)
     topics = [(_PASSED,), None, (log.topics[2],), (log.topics[3],)]
     for one in await find_logs(second, passer, topics, min(begin, head.number), head.number):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
@@ -41,11 +41,10 @@ class InvariantTransaction:
         self._checker = checker
         self._work = work
         self._connection = work.connection
-        self._reasons: dict[str, str] = {}
-        """Why invariants are to be judged, by name."""
+        self._reasons: dict[str, str] = {}  # why invariants are to be judged, by name
         self._remeasured: set[str] = set()
         """Networks of which events came or went in blocks that may have been read already."""
-        self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
+        self._triggers: dict[tuple[EventTrigger, str], dict[int, Header]] = {}
         self._fresh: dict[Place, Reading] = {}  # what this transaction has stored
         self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
@@ -62,9 +61,8 @@ class InvariantTransaction:
             self._is_loaded = True
             if kept.load(self._connection):
                 now = self._checker.clock(self._work)
-                for name in kept:
-                    if kept.of(name) and kept.of(name)[-1].holds is None:
-                        self._checker.waiting.setdefault(name, now)
+                for name in kept.unanswered():
+                    self._checker.waiting.setdefault(name, now)
         return kept
 
     # --- what was found and read
@@ -77,7 +75,10 @@ class InvariantTransaction:
         invariant_events.add_events(self._connection, rows)
         for event in found:
             header = Header(event.block, event.block_hash, b"", event.timestamp)
-            self._triggers.setdefault((event.kind, event.network), {})[event.block] = header
+            for where in (None, *event.args):
+                self._triggers.setdefault((EventTrigger(event.kind, where), event.network), {})[
+                    event.block
+                ] = header
             known = self._before.get(event.network)
             if known is not None and event.block <= known.number:
                 self._remeasured.add(event.network)
@@ -241,7 +242,8 @@ class InvariantTransaction:
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
             elif self._checker.sample_every is None:
-                some = [one for one in triggers if is_due(invariant.every, one)]
+                is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
+                some = [one for one in triggers if is_counted and is_due(invariant.every, one)]
             else:
                 some = []
             if some:
@@ -342,10 +344,8 @@ class InvariantTransaction:
 
     def _is_final(self, network: str, check: Check) -> bool:
         """Return whether no further block of ``network`` can be as early as ``check``."""
-        seen, block_time = (
-            self._work.seen.get(network, -1),
-            self._checker.settings.networks[network].block_time,
-        )
+        seen = self._work.seen.get(network, -1)
+        block_time = self._checker.settings.networks[network].block_time
         if block_time is None or block_time < 1:  # several blocks may have one timestamp
             return seen > check.timestamp
         known = self._work.checkpoints.get(network)

@@ -24,7 +24,7 @@ from chainwatch.store import samples
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.samples import StoredChunk
-from chainwatch.tsdb.journal import SAMPLES_MAX, encode_batch, no_entries
+from chainwatch.tsdb.journal import SAMPLES_MAX, Entries, encode_batch, no_entries
 from chainwatch.tsdb.stored import CHUNK, OPEN, StoredSeries
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -32,10 +32,11 @@ FLUSH_EVERY = 1.0
 """Seconds after which samples are written for which nobody waits."""
 SAVE_EVERY = 10.0
 EXPIRE_EVERY = 60.0
+"""Seconds between two looks for samples to save as chunks, and for series to forget."""
 BATCHES_SECONDS = 2_400.0
-"""Seconds after which samples are saved as chunks however few they are: two thousand at 1 s, 160 at 15 s."""
+"""Seconds after which samples are saved as a chunk however few they are. At 15 s there are enough before."""
 BATCHES_BYTES = 64_000_000
-"""The most that batches may take."""
+"""The most that batches may take; beyond it, the samples of the oldest ones are saved as chunks."""
 _AT_ONCE = 100
 """Series that are saved or deleted in one transaction, so that no other write waits long."""
 _PAUSE = 0.05
@@ -89,6 +90,7 @@ class Persistence:
         self._unwritten = no_entries()
         self._new: list[StoredSeries] = []
         self._overflowed = False
+        self._failing = False
         self._next_series = 1
         self._batch = 1
         self._written = 0
@@ -114,8 +116,10 @@ class Persistence:
                 try:
                     await self.step(database)
                 except StoreError as error:
-                    _log.warning("samples_not_stored", error=str(error), unwritten=len(self._unwritten.times))
+                    self._note_failure(error)
                     await asyncio.sleep(FLUSH_EVERY)
+                else:
+                    self._note_success()
         finally:
             with suppress(StoreError):
                 await asyncio.shield(self._flush(database))
@@ -163,6 +167,18 @@ class Persistence:
             await database.write(lambda connection: samples.delete_series(connection, gone))
             del self._gone[:_AT_ONCE]
 
+    def _note_failure(self, error: StoreError) -> None:
+        if not self._failing:
+            _log.error(
+                "samples_not_stored", error=str(error), consequence="they stay in memory until they are"
+            )
+        self._failing = True
+
+    def _note_success(self) -> None:
+        if self._failing:
+            _log.info("samples_stored_again")
+        self._failing = False
+
     async def _flush(self, database: Database) -> None:
         """Write all that was appended, and let those go on who wait for it."""
         waiting, self._waiting = self._waiting, []
@@ -183,25 +199,24 @@ class Persistence:
 
     async def _write(self, database: Database) -> None:
         self._take()
-        new = [(series.id, write_labels(series.labels)) for series in self._new]
         if self._overflowed:
-            await self._save_all(database, new)
+            await self._save_all(database)
         elif self._unwritten.times:
-            entries = self._unwritten
-            ids = [series.id for series in entries.series]  # of those that are gone, nobody reads the samples
-            if len(ids) <= _HERE:
-                data = encode_batch(ids, entries.times, entries.values)
+            new, entries = self._new, self._unwritten
+            if len(entries.times) <= _HERE:
+                rows, data = _encoded(new, entries)
             else:
-                data = await asyncio.to_thread(encode_batch, ids, entries.times, entries.values)
+                rows, data = await asyncio.to_thread(_encoded, new, entries)
             number = self._batch
             self._batch += 1  # a write that was cancelled may be committed nevertheless
-            await database.write(lambda connection: samples.add(connection, new, number, data))
+            await database.write(lambda connection: samples.add(connection, rows, number, data))
             self._written += len(data)
         self._unwritten = no_entries()
         self._new = []
 
-    async def _save_all(self, database: Database, new: Sequence[tuple[int, bytes]]) -> None:
+    async def _save_all(self, database: Database) -> None:
         """Save as chunks what was too much to be kept for a batch."""
+        new = [(series.id, write_labels(series.labels)) for series in self._new]
         await database.write(lambda connection: samples.add_series(connection, new))
         series = list(self._unsaved)
         for start in range(0, len(series), _AT_ONCE):
@@ -292,7 +307,12 @@ class Persistence:
             series = merged.get(series, series)
             self._unsaved[series] = _Unsaved(batch, count, count + 1 + series.id % CHUNK)
         self._gone = sorted(restored.gone)
-        now = self._steady()
-        self._marks.append(_Mark(now, min(restored.batches, default=1), 0))
         self._batch = max(restored.batches, default=0) + 1
+        self._marks.append(_Mark(self._steady(), self._batch, 0))  # the batches count as written after it
         self._written = sum(restored.batches.values())
+
+
+def _encoded(new: Sequence[StoredSeries], entries: Entries) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Return the rows of new series, and a batch. Samples of series that are gone will be skipped when it is read."""
+    rows = [(series.id, write_labels(series.labels)) for series in new]
+    return rows, encode_batch((series.id for series in entries.series), entries.times, entries.values)

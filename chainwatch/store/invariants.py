@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.store import bulk, elements, occurrences, schema
+from chainwatch.store import bulk, elements, invariant_history, occurrences, schema
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -268,6 +268,7 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings, invariant_events):
         connection.execute(sa.delete(table).where(table.c.network == network, table.c.block > block))
+    invariant_history.roll_back(connection, network, block)
     c = invariant_cursors.c
     connection.execute(
         sa.update(invariant_cursors).where(c.network == network, c.block > block).values(block=block)
@@ -279,6 +280,7 @@ def forget_checks(connection: sa.Connection, name: str) -> None:
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings):
         connection.execute(sa.delete(table).where(table.c.name == name))
+    invariant_history.forget(connection, name)
 
 
 def forget(connection: sa.Connection, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -31,16 +30,27 @@ pytestmark = pytest.mark.anvil
 ALICE, BOB, CAROL = ("0x" + digit * 40 for digit in "123")
 OWNERS = ["0x" + digit * 40 for digit in "789"]
 ROLE, SECRET, WORD = bytes([10]) * 32, bytes([11]) * 32, bytes(31) + b"\5"
+CONDITIONS = {name for name, kind in kinds().items() if kind.look_up is None}
 ETHER = 10**18
 DAY = 86_400
-ADDED = {
-    "type": "event",
-    "name": "AddedOwner",
-    "inputs": [{"name": "owner", "type": "address", "indexed": True}],
-}
+ABI = str(Path(__file__).parents[1] / "support" / "protocols" / "watched.json")
 
 
 codes = cache(own_bytecodes)
+
+
+FLOW = {
+    "contract": "bridge",
+    "key": "id",
+    "opens": {
+        "step": "send",
+        "event": "Sent",
+        "destination": "destination",
+        "asset": "token",
+        "amount": "amount",
+    },
+    "expects": [{"step": "receive", "event": "Received", "on": "destination", "within": "30d"}],
+}
 
 
 def _nothing() -> None: ...
@@ -77,7 +87,8 @@ class Ground:
         self.nodes = alpha, beta
         self.alpha, self.beta = Chain.at(alpha), Chain.at(beta)
         self.time = max(int(node.block()["timestamp"], 16) for node in self.nodes) // 3_600 * 3_600 + 3_600
-        self.contracts: dict[str, Any] = {}
+        self.contracts: dict[str, dict[str, str]] = {}
+        self.tables: dict[str, Any] = {}
         self.cases = self._accounts() | self._contracts() | self._safes() | self._bridges() | self._op_stack()
         for node in self.nodes:
             node.rpc("evm_setAutomine", False)
@@ -93,7 +104,9 @@ class Ground:
         tables = {
             kind: {"kind": kind, "severity": "P0", **case.parameters} for kind, case in self.cases.items()
         }
-        return configured(folder, self.nodes, tables, self.contracts, block_time="1s")
+        return configured(
+            folder, self.nodes, tables, {"contracts": self.contracts, **self.tables}, block_time="1s"
+        )
 
     # --- a case for each kind
 
@@ -129,7 +142,7 @@ class Ground:
                 usdc.send(mint, ALICE, 1),
             ),
             "runway": Case(
-                {**here, "address": BOB, "period": "1m", "lasts": "2m", "every": "block"},
+                {**here, "address": BOB, "period": "1s", "lasts": "2s"},
                 self._balance(BOB, 6 * ETHER),
             ),
             "supply": Case(
@@ -138,7 +151,7 @@ class Ground:
                 supply.send(burn, BOB, 1),
             ),
             "supply_step": Case(
-                {**here, "token": stepped.address, "decimals": 6, "most": 5},
+                {**here, "token": stepped.address, "decimals": 6, "most": 5, "period": "1s"},
                 stepped.send(mint, BOB, 5_000_001),
             ),
         }
@@ -161,7 +174,7 @@ class Ground:
         coded = Contract(self.alpha, "WatchedProxy")
         code = self.nodes[0].rpc("eth_getCode", coded.address, "latest")
         safe = self._safe()
-        self.contracts["safe"] = safe.address
+        self.contracts["safe"] = {"alpha": safe.address}
         count = {"call": "function count() view returns (uint256)"}
 
         def proxied(proxy: Contract, setter: str, **expected: str) -> Case:
@@ -269,6 +282,22 @@ class Ground:
             for c in (self.alpha, self.beta)
         )
         signers = self._state("setValidators(address[])", OWNERS)
+        bridges = [Contract(chain, "WatchedBridge") for chain in (self.alpha, self.beta)]
+        self.contracts["bridge"] = {"alpha": bridges[0].address, "beta": bridges[1].address}
+        pair = Contract(self.alpha, "WatchedBridge")
+        self.contracts["pair"] = {"alpha": pair.address}
+        paid = self._token(self.beta, CAROL, 100)
+        usdc = {"alpha": ALICE, "beta": paid.address}
+        self.tables |= {"flows": {"bridge": FLOW}, "assets": {"usdc": {"decimals": 6, "address": usdc}}}
+
+        def transfer(number: int, amount: int) -> Callable[[], Any]:
+            return bridges[0].send(
+                "send(bytes32,uint256,address,uint256)", bytes([number]) * 32, 10, ALICE, amount
+            )
+
+        def receipt(number: int) -> Callable[[], Any]:
+            return bridges[1].send("receiveTransfer(bytes32)", bytes([number]) * 32)
+
         mint, burn = "mint(address,uint256)", "burn(address,uint256)"
         count, fee = (f"function {name}() view returns (uint256)" for name in ("count", "fee"))
         between = {"origin": "alpha", "destination": "beta"}
@@ -329,8 +358,7 @@ class Ground:
                     "sent": fee,
                     "receiver": relayed.address,
                     "received": fee,
-                    "period": "1h",
-                    "every": "block",
+                    "period": "1s",
                     "for": "0s",
                 },
                 root.send("setFee(uint256)", 8),
@@ -356,6 +384,37 @@ class Ground:
                 {**alpha, "feed": here.address, "other": "beta", "other_feed": there.address, "percent": 1},
                 there.send("setPrice(int256,uint256)", 2_969 * 10**8, self.time),
                 there.send("setPrice(int256,uint256)", 2_970 * 10**8, self.time),
+            ),
+            "deficit": Case(
+                {
+                    "network": "beta",
+                    "token": paid.address,
+                    "holder": CAROL,
+                    "decimals": 6,
+                    "flow": "bridge",
+                    "asset": "usdc",
+                },
+                transfer(1, 101),
+                receipt(1),
+            ),
+            "backlog": Case(
+                {"flow": "bridge", "most": 1},
+                lambda: (transfer(2, 1)(), transfer(3, 1)()),
+                receipt(2),
+            ),
+            "deposits": Case(
+                {
+                    **alpha,
+                    "contract": "pair",
+                    "event": "Received",
+                    "deposit_contract": "pair",
+                    "deposit_event": "Sent",
+                },
+                pair.send("receiveTransfer(bytes32)", ROLE),
+                lambda: (
+                    pair.send("send(bytes32,uint256,address,uint256)", ROLE, 10, ALICE, 1)(),
+                    pair.send("receiveTransfer(bytes32)", ROLE)(),
+                ),
             ),
             "signers": Case(
                 {
@@ -404,12 +463,12 @@ class Ground:
 def configured(
     folder: Path,
     nodes: tuple[Anvil, Anvil],
-    tables: Mapping[str, Any],
-    contracts: Mapping[str, str] = {},
+    invariants: Mapping[str, Any],
+    tables: Mapping[str, Any] = {},
     **keys: Any,
 ) -> Plan:
-    """The plan of these invariants from the nodes' heads on; ``contracts`` are on the first network."""
-    (folder / "safe.json").write_text(json.dumps([ADDED]))
+    """The plan of these invariants from the nodes' heads on, with other ``tables``; ``keys`` are those of networks."""
+    contracts = {name: {"abi": ABI, "address": where} for name, where in tables.get("contracts", {}).items()}
     networks = {
         name: {
             "chain_id": node.chain_id,
@@ -425,13 +484,11 @@ def configured(
             {
                 "store": {"url": f"sqlite:///{folder / 'monitor.db'}"},
                 "networks": networks,
-                "contracts": {
-                    name: {"abi": str(folder / "safe.json"), "address": {"alpha": one}}
-                    for name, one in contracts.items()
-                },
-                "invariants": tables,
+                "invariants": invariants,
                 "receivers": {"ops": {"provider": "console"}},
                 "routes": [{"receivers": ["ops"]}],
+                **tables,
+                "contracts": contracts,
             }
         )
     )
@@ -464,20 +521,22 @@ def answered(database: Database, name: str) -> int:
 async def test_each_is_raised_at_the_block_that_breaks_it_alone_and_ends(
     ground: Ground, tmp_path: Path
 ) -> None:
-    assert ground.cases.keys() == kinds().keys()
+    assert ground.cases.keys() == CONDITIONS
     plan = ground.plan(tmp_path)
     with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
         async with running(plan, database):
+            ground.cases["deposits"].mends()  # checked at events only
             ground.mine()
             await until(lambda: all(answered(database, name) >= 0 for name in ground.cases))
             assert firing(database) == {}
+            common = {one.name for one in plan.invariants.invariants if len(one.networks) > 1}
             mend, is_common = _nothing, False
             for name, case in ground.cases.items():
                 mend()
                 case.breaks()
                 ground.mine(case.seconds)
                 heights = {"alpha": ground.nodes[0].height, "beta": ground.nodes[1].height}
-                was_common, is_common = is_common, len(plan.settings.invariants[name].networks) > 1
+                was_common, is_common = is_common, name in common
                 if was_common or is_common:  # networks are compared once each has a later block
                     ground.mine()
                 await _until_only(database, name)
@@ -487,7 +546,9 @@ async def test_each_is_raised_at_the_block_that_breaks_it_alone_and_ends(
             mend()
             ground.mine(3_600)
             await until(lambda: not firing(database))
-        assert sorted(a.labels["invariant"] for a in raised(database, "InvariantViolated")) == sorted(kinds())
+        assert sorted(a.labels["invariant"] for a in raised(database, "InvariantViolated")) == sorted(
+            CONDITIONS
+        )
         assert raised(database, "InvariantUnread") == []
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from chainwatch.checker.invariants.history_parser import is_earlier
 from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.model import to_hex
 
@@ -85,11 +86,15 @@ def is_unread(standing: Standing, seen: int, waited: float) -> bool:
 def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:
     """Return the condition of an invariant that was broken first at ``check``, with its ``values``."""
     read = shown(values)
+    differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
-        "description": said(invariant.message, f"{read} at {where}"),
+        "description": said(
+            invariant.message, f"{f'{differences}: ' if differences else ''}{read} at {where}"
+        ),
         "values": read,
+        **({"difference": differences} if differences else {}),
         "block": str(check.block),
         "block_network": check.network,
     }
@@ -123,7 +128,7 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
-    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items())
+    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items() if not is_earlier(name))
 
 
 def said(message: str, fact: str) -> str:

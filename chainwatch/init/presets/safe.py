@@ -14,6 +14,7 @@ def _invariants(networks: Networks) -> str:
     for network in networks:
         safe = {"network": network, "safe": "safe", "every": "1m"}
         tables += [
+            invariant_table(f"safe-{network}-owners", "safe_owners", **safe),
             invariant_table(f"safe-{network}-threshold", "safe_threshold", **safe),
             invariant_table(f"safe-{network}-code", "safe_singleton", **safe),
             invariant_table(f"safe-{network}-guard", "safe_guard", **safe),

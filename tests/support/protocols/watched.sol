@@ -374,3 +374,16 @@ contract WatchedGame {
         l2BlockNumber = number;
     }
 }
+
+contract WatchedBridge {
+    event Sent(bytes32 indexed id, uint256 destination, address token, uint256 amount);
+    event Received(bytes32 indexed id);
+
+    function send(bytes32 id, uint256 destination, address token, uint256 amount) external {
+        emit Sent(id, destination, token, amount);
+    }
+
+    function receiveTransfer(bytes32 id) external {
+        emit Received(id);
+    }
+}

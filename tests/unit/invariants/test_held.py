@@ -47,7 +47,7 @@ async def searched(connection: sa.Connection, chains: Chains, chain: FakeChain) 
         return node.asked["eth_getBalance"]
 
 
-def explained(chains: Chains) -> Mapping[str, str]:
+def annotations_of(chains: Chains) -> Mapping[str, str]:
     return chains.alerts.signals[-1].annotations
 
 
@@ -56,11 +56,11 @@ def test_the_check_before_says_when_it_held_last(connection: sa.Connection) -> N
     for number in range(1, 30):
         chains.step(number, 10)
     chains.step(30, 9)
-    assert (explained(chains)["held_block"], explained(chains)["held_at"]) == (
+    assert (annotations_of(chains)["held_block"], annotations_of(chains)["held_at"]) == (
         "29",
         "1970-01-01 00:21:30 UTC",
     )
-    assert "it held last at block 29 of alpha" in explained(chains)["description"]
+    assert "it held last at block 29 of alpha" in annotations_of(chains)["description"]
 
 
 @pytest.mark.parametrize("since", [501, 502, 777, 1_000])
@@ -70,18 +70,18 @@ async def test_between_checks_it_is_found_by_bisection_after_the_alert(
     chains = Chains(connection, plan_of(floor=FLOOR))
     chains.step(500, 10)
     chains.step(1_000, 9)  # the blocks between were read at once
-    assert explained(chains)["held_block"] == "500"
+    assert annotations_of(chains)["held_block"] == "500"
     assert await searched(connection, chains, Wallet(1_000, since)) <= 9
-    assert explained(chains)["held_block"] == str(since - 1)
-    assert explained(chains)["description"].count("held last") == 1
+    assert annotations_of(chains)["held_block"] == str(since - 1)
+    assert annotations_of(chains)["description"].count("held last") == 1
 
 
 async def test_with_an_archive_it_is_found_where_no_check_was_made(connection: sa.Connection) -> None:
     chains = Chains(connection, plan_of(floor=FLOOR))
     chains.step(1_000, 9)
-    assert "held_block" not in explained(chains)
+    assert "held_block" not in annotations_of(chains)
     assert await searched(connection, chains, Wallet(1_000, since=700)) <= 20
-    assert explained(chains)["held_block"] == "699"
+    assert annotations_of(chains)["held_block"] == "699"
     assert [one[0::2] for one in chains.raised] == [("InvariantViolated", None)] * 2
     (breach,) = invariant_breaches.of(connection, "floor", 0, 10)
     assert (breach.block, breach.held_block) == (1_000, 699)
@@ -92,14 +92,14 @@ async def test_without_the_state_nothing_is_made_up(connection: sa.Connection) -
     chains = Chains(connection, plan_of(floor=FLOOR))
     chains.step(1_000, 9)
     assert await searched(connection, chains, Wallet(1_000, since=700, archive=900)) <= 10
-    assert "held_block" not in explained(chains)
+    assert "held_block" not in annotations_of(chains)
 
 
 async def test_what_has_held_never_ends_at_the_first_block(connection: sa.Connection) -> None:
     chains = Chains(connection, plan_of(floor=FLOOR))
     chains.step(1_000, 9)
     assert await searched(connection, chains, Wallet(1_000, since=0)) <= 12
-    assert "held_block" not in explained(chains)
+    assert "held_block" not in annotations_of(chains)
 
 
 def test_breaches_are_kept_with_their_ends(connection: sa.Connection) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
+import zlib
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +17,7 @@ from chainwatch.promql.series import STALE, Labels
 from chainwatch.promql.syntax import Matcher
 from chainwatch.rule_engine import persistence as module
 from chainwatch.rule_engine.persistence import Persistence
+from chainwatch.rule_engine.sample_rows import seal
 from chainwatch.store import samples
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -218,6 +221,35 @@ async def test_what_was_appended_before_it_was_loaded_stays(database: Database) 
     assert held((await started(database, second.now)).tsdb) == held(second.tsdb)
 
 
+async def test_a_series_that_was_forgotten_and_came_again_is_one(database: Database) -> None:
+    process = await started(database, window=HOUR)
+    await process.push(300, 2, together=10)
+    process.now += 3 * HOUR
+    process.tsdb.expire(process.now)  # and it is killed before the rows are deleted
+    await process.push(5, 1)
+    assert count(database, "sample_series") == 3
+    after = await started(database, process.now, HOUR)
+    assert held(after.tsdb)[labels(0)] == held(process.tsdb)[labels(0)]
+    await after.push(1, 1)
+    assert count(database, "sample_series") == 2
+    after.tsdb.expire(after.now)
+
+
+async def test_rows_of_anything_are_skipped(database: Database) -> None:
+    chance = random.Random(1)
+    process = await started(database)
+    await process.push(300, 2, together=5)
+    garbage = [bytes(chance.randrange(256) for _ in range(size)) for size in (0, 1, 3, 5, 11, 40, 200)]
+    garbage += [seal(b"\1"), b"\0\0\0\0" + zlib.compress(b""), b"[]", b'{"a": 1}', b"[" * 9999]
+    with database.transaction() as connection:
+        for number, data in enumerate(garbage, 1_000):
+            samples.add(connection, [(number, data)], 1_000_000 + number, data)
+            chunk = samples.StoredChunk(number % 3, NOW - number, NOW, data)
+            samples.save(connection, [chunk], [])
+    after = await started(database, process.now)
+    assert held(after.tsdb) == held(process.tsdb)
+
+
 @asynccontextmanager
 async def running(process: Process) -> AsyncIterator[None]:
     task = asyncio.ensure_future(process.persistence.run(process.database))
@@ -246,3 +278,16 @@ async def test_who_waits_goes_on_once_it_is_committed_in_each_run(database: Data
         labels(turn): [NOW + number for number in range(20)] for turn in range(2)
     }
     assert array("d", held(restored.tsdb)[labels(0)][1]) == array("d", [1.0] * 20)
+
+
+async def test_batches_of_the_last_process_beyond_their_bound_are_saved_soon(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await started(database)
+    await first.push(20, 3)
+    assert count(database, "sample_batches") == 20
+    monkeypatch.setattr(module, "BATCHES_BYTES", 500)
+    second = await started(database, first.now)
+    await second.push(3)
+    assert count(database, "sample_batches") <= 3
+    assert held((await started(database, second.now)).tsdb) == held(second.tsdb)
