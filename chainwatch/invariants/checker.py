@@ -123,7 +123,7 @@ class InvariantChecker:
             and (found := wanted_events(session, block, last)) is not None
         ]
         searches = self._searches[network]
-        is_searching = bool(searches.wanted(connection, network, running.invariants))
+        is_searching = bool(searches.load(connection, network, running.invariants))
         samples: list[int] = []
         is_idle = not (is_searching or wanted or events)
         if is_idle and self.sample_every is not None and not invariants.is_any_wanted(connection):
