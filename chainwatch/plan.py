@@ -25,6 +25,7 @@ from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import SessionError, compile_look_up
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
+from chainwatch.config.invariants import TriggerSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import (
     ANY_TOPIC,
@@ -144,7 +145,7 @@ def compile_extractors(
     """Return one extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
     flows = _compile_flows(parts, abis, add, warn)
     contracts = _Contracts(parts, abis, flows)
-    invariants = _compile_invariants(parts, contracts, add)
+    invariants = _compile_invariants(parts, contracts, add, warn)
     for name, one in parts.look_ups.items():
         try:
             compile_look_up(name, one)
@@ -250,6 +251,16 @@ class _Contracts:
         near = did_you_mean(name, list(self._parts.flows))
         raise LookupError(f'no flow is called "{name}". {near}'.rstrip(". "))
 
+    def unit(self, network: str, address: bytes | None) -> tuple[str, int] | None:
+        if address is None:
+            currency = self._parts.networks[network].currency
+            return None if currency is None else (currency.symbol, currency.decimals)
+        text = "0x" + address.hex()
+        for asset in self._parts.assets.values():
+            if asset.decimals is not None and text in (one.lower() for one in asset.addresses_on(network)):
+                return asset.symbol, asset.decimals
+        return None
+
     def asset(self, name: str) -> tuple[Sequence[tuple[str, bytes]], int | None]:
         if name not in self._parts.assets:
             near = did_you_mean(name, list(self._parts.assets))
@@ -269,9 +280,12 @@ class _Contracts:
         return self._abis[contract]
 
 
-def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add) -> list[Invariant]:
+def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add, warn: _Add) -> list[Invariant]:
     invariants: list[Invariant] = []
     for name, settings in parts.invariants.items():
+        if isinstance(settings.every, TriggerSettings) and settings.for_:
+            what = "time passes only from one event to the next, at which it is checked"
+            warn(("invariants", name, "for"), what, 'every = "block" checks it meanwhile, too')
         try:
             element = parts.elements.get(name)
             invariants.append(compile_invariant(settings, parts.networks, contracts, element))

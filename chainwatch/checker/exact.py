@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chainwatch.checker.syntax import Token
 from chainwatch.checker.terms import MAX_BITS, Term, TermBuilder
 
@@ -11,7 +13,34 @@ _EXPONENT, _EXPONENT_MAX = "uint8", 255
 
 
 class ExactTerms(TermBuilder):
-    """Terms of which ``/`` is an exact fraction, and ``**`` takes a constant and an exponent that is read and small."""
+    """Terms of which ``/`` is an exact fraction, and ``**`` takes a constant and an exponent that is read and small.
+
+    ``compared`` are its comparisons of two integers with their operators; ``is_plain`` whether these are joined by nothing
+    but ``and``.
+    """
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.compared: list[tuple[Term, str, Term]] = []
+        self.is_plain = True
+
+    def comparison(self, operands: Sequence[Term], operators: Sequence[Token]) -> Term:
+        """See `TermBuilder.comparison`."""
+        made = super().comparison(operands, operators)
+        for left, right, token in zip(operands, operands[1:], operators, strict=False):
+            if left.kind == right.kind == "integer" and token.text != "!=":
+                self.compared.append((left, token.text, right))
+        return made
+
+    def logic(self, word: str, operands: Sequence[Term]) -> Term:
+        """See `TermBuilder.logic`."""
+        self.is_plain = self.is_plain and word == "and"
+        return super().logic(word, operands)
+
+    def negation(self, operand: Term, start: int) -> Term:
+        """See `TermBuilder.negation`."""
+        self.is_plain = False
+        return super().negation(operand, start)
 
     def arithmetic(self, token: Token, left: Term, right: Term) -> Term:
         """See `TermBuilder.arithmetic`."""

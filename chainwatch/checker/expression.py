@@ -46,17 +46,26 @@ def compile_condition(
     opening: AbiEvent | Scope | None = None,
     networks: NetworkAttributes = {},  # noqa: B006  # never changed
     contracts: ContractAddresses = {},  # noqa: B006  # never changed
-    parser: type[Parser] = Parser,
 ) -> Condition:
     """Check ``source`` against ``event``, perhaps with its siblings, and compile it.
 
     With ``opening`` (for ``assert``), ``opening.…`` reads the opening event. ``networks`` are the attributes that
     ``network.…`` reads, by the networks on which the events are watched; ``contracts`` are those whose address
-    ``contract(…)`` gives. ``parser`` reads the language. Raises `ConditionError` that points at the place in the source.
+    ``contract(…)`` gives. Raises `ConditionError` that points at the place in the source.
     """
     scopes = _scope(event), None if opening is None else _scope(opening)
-    reader = parser(source, *scopes, networks, contracts)
-    return Condition(source, reader.condition().code, _Code(reader))
+    return condition_of(source, Parser(source, *scopes, networks, contracts))
+
+
+def condition_of(source: str, parser: Parser) -> Condition:
+    """Return the condition that ``parser`` reads; raises `ConditionError`."""
+    return Condition(source, parser.condition().code, _Code(parser))
+
+
+def function_of(parser: Parser, code: str) -> Callable[[Event], Any]:
+    """Return the function of an event that ``code`` of terms of ``parser`` is; it raises whatever its operators do."""
+    compute = _Code(parser).on_event(code)
+    return lambda event: compute(event, _NO_FACTS)
 
 
 def compile_value(

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from chainwatch.commands.common import FAILED, accessing, plan_of, refusals
-from chainwatch.commands.options import Block, as_json
+from chainwatch.commands.options import Block, Moment, as_json
 
 
 @click.group()
@@ -42,6 +42,21 @@ def invariants_show(config: Path, name: str, as_json: bool) -> None:
     with accessing(config, not_found=FAILED) as access:
         found = access.read(show_invariant, name=name)
     show.invariant(found, as_json)
+
+
+@invariants.command("history")
+@click.argument("name")
+@click.option("--since", type=Moment(), help="What lasted or was read at this chain time or later.")
+@as_json
+@click.pass_obj
+def invariants_history(config: Path, name: str, since: float | None, as_json: bool) -> None:
+    """Show when the invariant NAME did not hold, and how its values changed at its last checks."""
+    from chainwatch.commands.show import invariants as show
+    from chainwatch.operations.invariant_history import invariant_history
+
+    with accessing(config, not_found=FAILED) as access:
+        found = access.read(invariant_history, name=name, since=since)
+    show.history(found, as_json)
 
 
 @invariants.command("kinds")

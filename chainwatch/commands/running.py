@@ -56,8 +56,14 @@ def demo(seconds: float) -> None:
     """
     from chainwatch.api.server import companions
     from chainwatch.demo.run import run_demo
+    from chainwatch.monitor.companions import together
     from chainwatch.operations.live_alerting import alerting
+    from chainwatch.rule_engine.engine import RuleEngine
 
-    page = companions(lambda: None)  # there is no configuration that could be read again
+    async def work(folder: Path, stop: asyncio.Event) -> None:
+        rules = RuleEngine()
+        page = companions(lambda: None, rules)  # there is no configuration that could be read again
+        await run_demo(folder, seconds, stop, alerting, together(rules.companions, page))
+
     with tempfile.TemporaryDirectory(prefix="chainwatch-demo-") as folder:
-        run_until_stopped(lambda stop: run_demo(Path(folder), seconds, stop, alerting, page))
+        run_until_stopped(lambda stop: work(Path(folder), stop))

@@ -140,7 +140,15 @@ class ValueSettings(Table):
         default="count",
         description="What of the events: how many there are, the sum of an argument, or its last value.",
     )
-    of: Text | None = Field(default=None, description="The argument, an integer, of `sum` and `last`.")
+    of: Text | None = Field(
+        default=None,
+        description="The argument of `sum`, an integer, and of `last`, or a path to one, such as `params.amount`.",
+    )
+    where: Text | None = Field(
+        default=None,
+        description="With `event`: condition on the event, in the language of [conditions](conditions.md); only events that "
+        "satisfy it count.",
+    )
     within: PositiveDuration | None = Field(
         default=None,
         description="How long before the block events, or transfers that ended, count. Required with `event` and `latency`.",
@@ -225,8 +233,10 @@ class ValueSettings(Table):
             if self.contract or self.address:
                 raise Expected(f"neither `contract` nor `address` with `{kind}`")
         elif kind == "event":
-            if self.contract is None or self.address is not None:
-                raise Expected("`contract`, not `address`, with `event`")
+            if self.contract is None:
+                raise Expected(
+                    "`contract` with `event`; with `address`, too, only events of that address count"
+                )
         elif (self.contract is None) == (self.address is None):
             raise Expected("either `contract` or `address`")
 
@@ -236,8 +246,8 @@ class ValueSettings(Table):
                 raise Expected("`within` with `event`: how long before the block events count")
             if (self.of is None) != (self.take == "count"):
                 raise Expected("`of` with `take` = sum or last, and only there")
-        elif self.of or self.take != "count":
-            raise Expected("`take` and `of` only with `event`")
+        elif self.of or self.where or self.take != "count":
+            raise Expected("`take`, `of` and `where` only with `event`")
         if self.within and kind != "event" and self.latency is None:
             raise Expected("`within` only with `event` and `latency`")
         if kind != "call" and (self.args or self.output):

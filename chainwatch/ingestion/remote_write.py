@@ -6,6 +6,7 @@ and what is not supported, are left out and counted; the rest is returned.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -83,17 +84,18 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
 
 def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     parsed = Parsed()
-    for number, series in enumerate(request.timeseries):
-        key = tuple(series.labels)
-        labels = known.get(key)
-        if labels is None:
-            try:
-                labels = _labels_v1(key)
-            except ValueError as error:
-                parsed.refusals.add(_INVALID, f"timeseries[{number}]: {error}", _count(series))
-                continue
-            known.keep(key, labels)
-        _add(parsed, labels, series)
+    times: dict[bytes, int | None] = {}
+    add = parsed.series.append
+    for number, content in enumerate(request.timeseries):
+        if len(content) > _LAST.size:  # most have a single sample, at the end
+            tags, value, tag, digits = _LAST.unpack_from(content, len(content) - _LAST.size)
+            if tags == _SAMPLE_TAGS and tag == _TIME_TAG:
+                time = times[digits] if digits in times else times.setdefault(digits, _varint(digits))
+                labels = known.get(content[: -_LAST.size])
+                if labels is not None and time is not None:
+                    add((labels, (time,), (value,)))
+                    continue
+        _add_unknown(parsed, number, content, known)
     parsed.metadata = {
         _text(one.metric_family_name): Metadata(_type(one.type), _text(one.help), _text(one.unit))
         for one in request.metadata
@@ -101,13 +103,46 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     return parsed
 
 
+def _add_unknown(parsed: Parsed, number: int, content: bytes, known: KnownLabels) -> None:
+    """Add a series whose labels are not known by the bytes before its single sample. Raises ``DecodeError``."""
+    series = wire.TimeSeries.FromString(content)
+    key = tuple(series.labels)
+    labels = known.get(key)
+    if labels is None:
+        try:
+            labels = _labels_v1(key)
+        except ValueError as error:
+            parsed.refusals.add(_INVALID, f"timeseries[{number}]: {error}", _count(series))
+            return
+        known.keep(_written(content, key) or key, labels)
+    _add(parsed, labels, series)
+
+
+def _written(content: bytes, key: Sequence[bytes]) -> bytes | None:
+    """Return what stands before a series' single sample, if that is its labels and nothing else."""
+    try:
+        series = wire.TimeSeries.FromString(content[: -_LAST.size])
+    except DecodeError:
+        return None
+    has_more = series.samples or series.histograms or series.exemplars
+    return None if has_more or tuple(series.labels) != key else content[: -_LAST.size]
+
+
+def _varint(digits: bytes) -> int | None:
+    """Return the number in exactly these bytes; None where they are no varint, or more than one."""
+    if digits[-1] > 127 or any(digit < 128 for digit in digits[:-1]):
+        return None
+    return sum((digit & 127) << 7 * place for place, digit in enumerate(digits))
+
+
 def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
     parsed = Parsed()
     symbols: Sequence[bytes] = list(request.symbols)
     metadata: dict[str, Metadata] = {}
+    described: set[str] = set()
     for number, series in enumerate(request.timeseries):
         try:
-            key = tuple([symbols[reference] for reference in series.labels_refs])
+            key = tuple(map(symbols.__getitem__, series.labels_refs))
             labels = known.get((V2, key))
             if labels is None:
                 labels = _labels_v2(key)
@@ -120,8 +155,10 @@ def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
             parsed.refusals.add(_INVALID, f"timeseries[{number}]: {error}", _count(series))
             continue
         _add(parsed, labels, series)
-        if series.HasField("metadata"):
-            _note_metadata(metadata, labels[NAME], series.metadata, symbols)
+        if (name := labels[NAME]) not in described:
+            described.add(name)
+            if series.HasField("metadata"):
+                _note_metadata(metadata, name, series.metadata, symbols)
     parsed.metadata = metadata
     return parsed
 
@@ -210,5 +247,11 @@ def _text(content: bytes) -> str:
     return content[:METADATA_MAX].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+_LAST = struct.Struct("<3sdB6s")
+"""A sample as the last field of a series: its tag and length, and the tag of its value; that; the tag of its time; that.
+
+Times from 1971 to 2109 have six bytes.
+"""
+_SAMPLE_TAGS, _TIME_TAG = b"\x12\x10\x09", 0x10
 _INVALID = "invalid series"
 _PARTS = ("_bucket", "_sum", "_count")

@@ -1,8 +1,8 @@
 """The messages of Prometheus' remote write, as protobuf classes that are made here: no compiler is needed.
 
 Sources: ``prompb/remote.proto``, ``prompb/types.proto`` (1.0) and ``prompb/io/prometheus/write/v2/types.proto`` (2.0) of
-https://github.com/prometheus/prometheus. Labels of 1.0 are left as bytes, which are the keys of series that are known, and
-histograms and exemplars as well, which are only counted.
+https://github.com/prometheus/prometheus. Series and labels of 1.0 are left as bytes, by which most of them are known, and so
+are histograms and exemplars, which are only counted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _V1 = _messages(
             "help": (4, _BYTES),
             "unit": (5, _BYTES),
         },
-        "WriteRequest": {"timeseries*": (1, "TimeSeries"), "metadata*": (3, "MetricMetadata")},
+        "WriteRequest": {"timeseries*": (1, _BYTES), "metadata*": (3, "MetricMetadata")},
     },
 )
 _V2 = _messages(
@@ -75,5 +75,6 @@ _V2 = _messages(
 )
 
 Label: Any = _V1["Label"]
+TimeSeries: Any = _V1["TimeSeries"]
 WriteRequest: Any = _V1["WriteRequest"]
 Request: Any = _V2["Request"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -14,7 +15,9 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
+from chainwatch.config.for_each import SAMPLE, name_of
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
+from chainwatch.invariants import held
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.kept_checks import KeptChecks
@@ -38,12 +41,13 @@ PREFIX = "invariants."
 
 
 class Wanted(NamedTuple):
-    """What is to be read from a network: the state of blocks, and events of sessions."""
+    """What is to be read from a network: the state of blocks, events of sessions, blocks before breaches."""
 
     network: str
     running: Running
     blocks: Sequence[WantedBlock]
     events: Sequence[WantedEvents]
+    searches: held.Searches
 
 
 class InvariantChecker:
@@ -66,6 +70,7 @@ class InvariantChecker:
         self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks()
+        self._searches = defaultdict[str, held.Searches](held.Searches)
         self._retries = Retries() if by_clock else None
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
@@ -90,7 +95,7 @@ class InvariantChecker:
         return []
 
     def load_wanted(self, connection: sa.Connection, network: str, limit: int) -> Wanted | None:
-        """Return up to ``limit`` readings of ``network``, and the sessions whose events are still to be read."""
+        """Return readings of ``network``, the sessions whose events are still to be read, and searches before breaches."""
         running = self.definitions.load(connection)
         checkpoint = blocks.checkpoints(connection).get(network)
         if checkpoint is None:
@@ -116,10 +121,13 @@ class InvariantChecker:
             if (session := running.sessions.get(name)) is not None
             and (found := wanted_events(session, block, last)) is not None
         ]
-        return Wanted(network, running, wanted, events) if wanted or events else None
+        searches = self._searches[network]
+        if not (searches.wanted(connection, network, running.invariants) or wanted or events):
+            return None
+        return Wanted(network, running, wanted, events, searches)
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
-        """Yield blocks and events that were read. Raises ``ChainError``."""
+        """Yield what was read. Raises ``ChainError``."""
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun
@@ -127,6 +135,7 @@ class InvariantChecker:
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
             read_events(pools, pool, wanted.events),
+            wanted.searches.read(pool),
         )
         for part in parts:
             try:
@@ -149,20 +158,23 @@ class InvariantChecker:
             element = settings.elements.get(name)
             if element is not None and element.is_sample:
                 continue
+            sample = one  # of what reads a list: what its elements are like
+            if element is not None and element.template is not None:
+                sample = settings.invariants.get(name_of(element.family, [SAMPLE]), one)
             contracts = {
                 contract: (
                     settings.contracts[contract].address,
                     Path(settings.contracts[contract].abi).read_bytes(),
                 )
-                for contract in sorted(_contracts(one))
+                for contract in sorted(_contracts(one) | _contracts(sample))
                 if contract in settings.contracts
             }
-            flows = [settings.flows[flow] for flow in sorted(_flows(one)) if flow in settings.flows]
+            flows = [settings.flows[flow] for flow in sorted(_flows(sample)) if flow in settings.flows]
             assets = settings.assets if flows else {}
             whole = fingerprint(
                 [VERSION, one.model_dump(), contracts, flows, assets, element and element.template]
             )
-            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(one), contracts]), whole)
+            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(sample), contracts]), whole)
         return found
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
@@ -196,7 +208,11 @@ def _flows(settings: InvariantSettings) -> set[str]:
 
 def _event_kinds(settings: InvariantSettings) -> list[list[str | None]]:
     """Return which events it reads, and what of them."""
-    kinds = [[value.contract, value.event, value.of] for value in settings.values.values() if value.event]
+    kinds = [
+        [value.contract, value.event, value.of, value.where, value.address]
+        for value in settings.values.values()
+        if value.event
+    ]
     if isinstance(settings.every, TriggerSettings):
-        kinds.append([settings.every.contract, settings.every.event, None])
+        kinds.append([settings.every.contract, settings.every.event, settings.every.where])
     return kinds

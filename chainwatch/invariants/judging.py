@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
-from chainwatch.checker.invariants.invariant import EventMeasure, Invariant, Values, gather
+from chainwatch.checker.invariants.invariant import Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
-from chainwatch.invariants import flow_values
+from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
-from chainwatch.store import invariant_events, invariants
+from chainwatch.store import invariant_breaches, invariants
+from chainwatch.store.invariant_breaches import Breach
 from chainwatch.store.invariants import Check, Place, RaisedAlert, Reading
 
 HOLDS, READ = "holds again", "read again"
@@ -28,44 +29,6 @@ KEPT = 8
 """Checks that are kept in any case, the newest ones."""
 SPARE = 8
 """Checks beyond those from which on superfluous ones are dropped."""
-
-
-def measure(
-    connection: sa.Connection, invariant: Invariant, network: str, timestamp: int, block: int
-) -> dict[str, Any]:
-    """Return the values of stored events up to ``block`` of ``network``, whose time is ``timestamp``."""
-    found: dict[str, Any] = {}
-    for value in invariant.on(network):
-        if (events := value.events) is not None:
-            since = timestamp - events.within
-            counted = invariant_events.events_between(
-                connection, network, events.kind, since, timestamp, block
-            )
-            if (taken := _take(events, counted)) is not None:
-                found[value.name] = taken
-    return found
-
-
-def _take(events: EventMeasure, counted: Sequence[Mapping[str, int]]) -> int | None:
-    """Return what is taken of events; None for the last of none."""
-    if events.argument is None:
-        return len(counted)
-    numbers = [args[events.argument] for args in counted if events.argument in args]
-    if events.take == "sum":
-        return sum(numbers)
-    return numbers[-1] if numbers else None
-
-
-def measure_again(connection: sa.Connection, invariant: Invariant, networks: Collection[str]) -> None:
-    """Replace the values of events in what was read of ``networks``."""
-    for network in networks:
-        for reading in invariants.readings(connection, invariant.name, network):
-            if reading.content is not None:
-                content = {
-                    **reading.content,
-                    **measure(connection, invariant, network, reading.timestamp, reading.block),
-                }
-                invariants.replace_content(connection, reading._replace(content=content))
 
 
 class Judging(NamedTuple):
@@ -109,8 +72,8 @@ def judge(
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
-        if one.invariant.reads_flows:
-            _measure_flows(connection, one, checks.of(name), readings)
+        if one.invariant.reads_stored:
+            _add_stored(connection, one, checks.of(name), readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
@@ -142,13 +105,13 @@ def _standing(checks: Sequence[Check]) -> Standing:
     return rules.fold(_checked(check) for check in checks)
 
 
-def _measure_flows(
+def _add_stored(
     connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
 ) -> None:
-    """Add the values of flows to what was read for the ``checks`` that are to be evaluated."""
+    """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     for check in checks:
         if _is_to_be_evaluated(judging, check):
-            reading = flow_values.measured(connection, judging.invariant, check, readings)
+            reading = stored_values.with_stored(connection, judging.invariant, check, readings)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 
@@ -242,8 +205,23 @@ def _apply(
         elif before is not None and (name == UNREAD or before.starts_at == since.timestamp):
             continue
         condition = _condition(work, judging.invariant, name, since, standing, checks)
-        place = (judging.invariant.name, name, since.network, since.block)
-        raise_alert(work, RaisedAlert(*place, condition.labels, condition.annotations, since.timestamp))
+        place, annotations = (judging.invariant.name, name, since.network, since.block), condition.annotations
+        held = _held_before(checks, since) if name == VIOLATED else None
+        if held is not None:
+            annotations = rules.with_held(dict(annotations), held.network, held.block, held.timestamp)
+        alert = RaisedAlert(*place, condition.labels, annotations, since.timestamp)
+        raise_alert(work, alert, (held.block, held.timestamp) if held is not None else ())
+
+
+def _held_before(checks: Sequence[Check], since: Checked) -> Check | None:
+    """Return the last check before ``since`` at which the invariant held, of the same network."""
+    held = None
+    for check in checks:
+        if check[:2] == since[:2]:
+            return held
+        if check.holds and check.network == since.network:
+            held = check
+    return None
 
 
 def _holding(work: Work, invariant: Invariant, standing: Standing, waited: float) -> dict[str, Checked]:
@@ -301,9 +279,13 @@ def _failure(connection: sa.Connection, invariant: Invariant, checks: Sequence[C
     return next((f"{one.network}: {one.error}" for one in reversed(readings) if one.error), None)
 
 
-def raise_alert(work: Work, alert: RaisedAlert) -> None:
-    """Store and signal that ``alert`` fires."""
+def raise_alert(work: Work, alert: RaisedAlert, held: tuple[int, int] | tuple[()] = ()) -> None:
+    """Store and signal that ``alert`` fires. ``held``: the last block at which the invariant held, and its time."""
     invariants.save_raised(work.connection, alert)
+    if alert.condition == VIOLATED:
+        place = (alert.name, alert.network, alert.block)
+        read = alert.annotations.get("values", "")
+        invariant_breaches.save(work.connection, Breach(*place, alert.starts_at, read, *held))
     work.signals.append(Signal(alert.labels, alert.starts_at, alert.annotations, source="invariant"))
 
 
@@ -311,6 +293,9 @@ def end(work: Work, alert: RaisedAlert, at: int, reason: str) -> None:
     """Signal that ``alert`` has ended ``at`` (chain time)."""
     invariants.drop_raised(work.connection, alert)
     ends_at = max(alert.starts_at, at)
+    if alert.condition == VIOLATED:
+        place = (alert.name, alert.network, alert.block)
+        invariant_breaches.end(work.connection, *place, ends_at, reason)
     work.signals.append(
         Signal(alert.labels, alert.starts_at, alert.annotations, ends_at, reason, source="invariant")
     )
@@ -339,6 +324,11 @@ def _superfluous(
         for one in (standing.latest, standing.broken_since, standing.unread_since)
         if one is not None
     }
+    if (
+        standing.broken_since is not None
+        and (held := _held_before(checks, standing.broken_since)) is not None
+    ):
+        needed.add((held.network, held.block))
     final = {name: work.checkpoints[name].last.number - kept(name) for name in {c.network for c in checks}}
     found = []
     before: Check | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -40,9 +40,9 @@ class KeptChecks:
         """Return the checks of ``name``; they must not be changed."""
         return self._checks.get(name, [])
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names of invariants with checks."""
-        return iter(self._checks)
+    def unanswered(self) -> list[str]:
+        """Return the names of the invariants whose last check has no answer yet."""
+        return [name for name, checks in self._checks.items() if checks and checks[-1].holds is None]
 
     def add(self, connection: sa.Connection, added: Iterable[tuple[str, Check]]) -> None:
         """Store new checks, by their invariants; those that are stored stay as they are."""

@@ -31,10 +31,12 @@ from chainwatch.invariants.retries import Retries
 from chainwatch.model import Header
 from chainwatch.store.invariants import Reading
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds for which a block's state is asked for anew: another endpoint may have it a moment later."""
 STATE_PATIENCE = 20.0
 """The same where nothing waits for it and it is not tried again later."""
+OF_TIMEOUT = 0.9
+"""The part of the time for one answer that an attempt may take: a call that hangs is no fault of the endpoint."""
 BLOCKS_AT_ONCE = 8
 """Blocks of one network that are read at the same time."""
 STORED_AT_ONCE = 500
@@ -133,7 +135,8 @@ async def _attempt(
         if retries is None:
             return await _read_group(pool, invariants, block, block.readings, STATE_PATIENCE)
         network, header = pool.network.name, block.header
-        seconds = retries.timeout(network, header, len(block.readings))
+        longest = OF_TIMEOUT * pool.network.request_timeout
+        seconds = min(longest, retries.timeout(network, header, len(block.readings)))
         groups = retries.groups(network, header, block.readings)
         found = await asyncio.gather(*(_within(seconds, pool, invariants, block, group) for group in groups))
         return [one for some in found for one in some]
@@ -151,7 +154,7 @@ async def _within(
     """Return what was read within ``seconds``, and why the rest was not."""
     try:
         async with asyncio.timeout(seconds):
-            return await _read_group(pool, invariants, block, readings, min(PATIENCE, seconds / 2))
+            return await _read_group(pool, invariants, block, readings, min(PATIENCE, seconds / 3))
     except TimeoutError:
         late = RpcTimeout(pool.network.name, f"no complete answer within {seconds:.0f} s")
         return [(one, late) for one in readings]

@@ -11,8 +11,8 @@ from chainwatch.store.invariants import Reading
 
 FIRST_WAIT, LONGEST_WAIT = 4.0, 60.0
 """Seconds until a block is read again: at first, and at most; twice as long after each failure."""
-FIRST_TIMEOUT, LONGEST_TIMEOUT = 3.0, 30.0
-"""Seconds that one attempt may take: newer blocks wait for it."""
+FIRST_TIMEOUT = 3.0
+"""Seconds that one attempt may take at first: newer blocks wait for it."""
 READINGS_A_SECOND = 500
 """Readings for which an attempt may take a second longer."""
 MOST_GROUPS = 16
@@ -42,9 +42,9 @@ class Retries:
         return (network, block.hash) not in self._failed
 
     def timeout(self, network: str, block: Header, readings: int) -> float:
-        """Return how many seconds ``readings`` of ``block`` may take now."""
+        """Return how many seconds ``readings`` of ``block`` may take now: longer with each failure."""
         first = FIRST_TIMEOUT + readings / READINGS_A_SECOND
-        return min(LONGEST_TIMEOUT, first * 2.0 ** self._attempts(network, block))
+        return first * 2.0 ** self._attempts(network, block)
 
     def groups(self, network: str, block: Header, readings: Sequence[Reading]) -> list[tuple[Reading, ...]]:
         """Return ``readings`` in groups: smaller with each failure, and apart what fails beside others that are read."""

@@ -6,13 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import judging, listing, sessions
+from chainwatch.invariants import held, judging, listing, sessions
 from chainwatch.invariants.event_reads import EventsRead
-from chainwatch.invariants.judging import Judging, measure
+from chainwatch.invariants.event_values import measure, measure_again
+from chainwatch.invariants.held import HeldFound
+from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.model import Header, ReadResult
@@ -48,15 +50,12 @@ class InvariantTransaction:
         self._checker = checker
         self._work = work
         self._connection = work.connection
-        self._reasons: dict[str, str] = {}
-        """Why invariants are to be judged, by name."""
+        self._reasons: dict[str, str] = {}  # why invariants are to be judged, by name
         self._remeasured: set[str] = set()
         """Networks of which events came or went in blocks that may have been read already."""
-        self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
-        self._fresh: dict[Place, Reading] = {}
-        """What was stored of readings in this transaction."""
-        self._is_loaded = False
-        """Whether the checks that are kept are those that are stored."""
+        self._triggers: dict[tuple[EventTrigger, str], dict[int, Header]] = {}
+        self._fresh: dict[Place, Reading] = {}  # what this transaction has stored
+        self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
 
     @cached_property
@@ -71,9 +70,8 @@ class InvariantTransaction:
             self._is_loaded = True
             if kept.load(self._connection):
                 now = self._checker.clock(self._work)
-                for name in kept:
-                    if kept.of(name) and kept.of(name)[-1].holds is None:
-                        self._checker.waiting.setdefault(name, now)
+                for name in kept.unanswered():
+                    self._checker.waiting.setdefault(name, now)
         return kept
 
     # --- what was found and read
@@ -86,7 +84,10 @@ class InvariantTransaction:
         invariant_events.add_events(self._connection, rows)
         for event in found:
             header = Header(event.block, event.block_hash, b"", event.timestamp)
-            self._triggers.setdefault((event.kind, event.network), {})[event.block] = header
+            for where in (None, *event.args):
+                self._triggers.setdefault((EventTrigger(event.kind, where), event.network), {})[
+                    event.block
+                ] = header
             known = self._before.get(event.network)
             if known is not None and event.block <= known.number:
                 self._remeasured.add(event.network)
@@ -95,6 +96,8 @@ class InvariantTransaction:
         """Store what was read of blocks that are still in the chain."""
         if isinstance(result, EventsRead):
             sessions.apply(self._work, result, self._checker.waiting)
+        elif isinstance(result, HeldFound):
+            held.apply(self._work, result)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -178,7 +181,7 @@ class InvariantTransaction:
             if (one := running.invariants.get(name)) is not None:
                 again = bool(self._remeasured.intersection(one.networks))
                 if again:
-                    judging.measure_again(self._connection, one, self._remeasured)
+                    measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
             judging.judge(self._work, judged, self._checks, self._fresh, self._kept, waiting, now)
@@ -344,10 +347,8 @@ class InvariantTransaction:
 
     def _is_final(self, network: str, check: Check) -> bool:
         """Return whether no further block of ``network`` can be as early as ``check``."""
-        seen, block_time = (
-            self._work.seen.get(network, -1),
-            self._checker.settings.networks[network].block_time,
-        )
+        seen = self._work.seen.get(network, -1)
+        block_time = self._checker.settings.networks[network].block_time
         if block_time is None or block_time < 1:  # several blocks may have one timestamp
             return seen > check.timestamp
         known = self._work.checkpoints.get(network)

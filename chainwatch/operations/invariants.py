@@ -32,7 +32,6 @@ from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.plan import Plan
 from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
-from chainwatch.store.invariants import Check
 
 FILE, API = "file", "api"
 """Where an invariant comes from."""
@@ -105,8 +104,7 @@ def show_invariant(connection: sa.Connection, context: Context, now: float, *, n
     found = next((one for one in list_invariants(connection, context, now) if one.name == name), None)
     if found is None:
         raise NotFound(no_such("invariant", name, list(context.settings.invariants)))
-    checks = invariants.checks(connection, name)[-CHECKS_SHOWN:]
-    return InvariantDetails(found, [_check(connection, name, check) for check in reversed(checks)])
+    return InvariantDetails(found, check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1])
 
 
 def save_invariant(
@@ -263,12 +261,20 @@ def _view(
     )
 
 
-def _check(connection: sa.Connection, name: str, check: Check) -> CheckView:
-    places = {(name, network, block) for network, block in (check.positions or {}).items()}
-    readings = invariants.readings_at(connection, places).values()
-    contents = [shown(reading.content) for reading in readings if reading.content is not None]
-    blocks = check.positions or {check.network: check.block}
-    return CheckView(check.timestamp, blocks, check.holds, ", ".join(contents), check.error)
+def check_views(connection: sa.Connection, name: str) -> list[CheckView]:
+    """Return the stored checks of ``name`` with what they read, in the order of their times."""
+    checks = invariants.checks(connection, name)
+    places = {
+        (name, network, block) for check in checks for network, block in (check.positions or {}).items()
+    }
+    readings = invariants.readings_at(connection, places)
+    found = []
+    for check in checks:
+        blocks = check.positions or {check.network: check.block}
+        read = [readings.get((name, network, block)) for network, block in blocks.items()]
+        values = ", ".join(shown(one.content) for one in read if one is not None and one.content is not None)
+        found.append(CheckView(check.timestamp, blocks, check.holds, values, check.error))
+    return found
 
 
 async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTest:

@@ -58,6 +58,11 @@ class Cursor:
         token = self.at
         if token.kind == "word" and token.text in ("anchored", "smoothed"):
             return self.error(f"the experimental modifier {token.text!r} is not supported", kind=Unsupported)
+        if token.text in ("</", ">/"):
+            return self.error(
+                f"the operator {token.text!r} trims native histograms, which are not supported",
+                kind=Unsupported,
+            )
         what = "end of input" if token.kind == "end" else f"{token.kind} {token.text[:40]!r}"
         return self.error(f"unexpected {what}{where}")
 
@@ -146,7 +151,9 @@ class Cursor:
         if number.kind == "word" and number.text.lower() in ("inf", "nan"):
             raise self.error(f"timestamp out of bounds for @ modifier: {number.text}", token.start)
         if number.kind != "number":
-            raise self.error("unexpected end or text in @, expected timestamp", number.start)
+            raise self.error(
+                f"unexpected {number.text[:40] or 'end of input'!r} in @, expected timestamp", number.start
+            )
         return self._in_milliseconds(
             sign * parse_number(number.text), number, "timestamp out of bounds for @ modifier"
         )

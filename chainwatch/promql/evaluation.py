@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
 from chainwatch.promql.calls import CALLS
 from chainwatch.promql.errors import EvaluationError, LimitExceeded, TimedOut
-from chainwatch.promql.series import Labels, Series, Source, is_stale
+from chainwatch.promql.notes import Notes
+from chainwatch.promql.series import NAME, Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
 from chainwatch.promql.syntax import (
     Aggregation,
@@ -63,6 +64,8 @@ SeriesWindow = tuple[Labels, Window, bool]
 class Evaluation:
     """Evaluates nodes over ``source``; ``start`` and ``end`` are what ``@ start()`` and ``@ end()`` mean.
 
+    ``notes`` collect what is odd about a query, where somebody wants to know.
+
     The results of the nodes in ``shared`` (by ``id``) are computed once for each time. Raises ``EvaluationError``.
     """
 
@@ -76,7 +79,9 @@ class Evaluation:
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
         shared: frozenset[int] = frozenset(),
+        notes: Notes | None = None,
     ) -> None:
+        self.notes = notes
         self._source = source
         self._start = start
         self._end = end
@@ -171,6 +176,11 @@ class Evaluation:
                 value = parameter.value if isinstance(parameter, Text) else self.number(parameter, at)
             vector = self.vector(node.expression, at)
             self.spend(len(vector))
+            if self.notes is not None and isinstance(value, float):
+                if node.operator == "quantile":
+                    self.notes.quantile(value, node.start)
+                elif node.operator == "limit_ratio":
+                    self.notes.ratio(value, node.start)
             return aggregate(node, vector, value)
         assert isinstance(node, Negation)
         return [(labels, -value, True) for labels, value, _ in self.vector(node.expression, at)]
@@ -276,9 +286,12 @@ class Evaluation:
         name, arguments = node.function, node.arguments
         of_window = WINDOW_FUNCTIONS.get(name)
         if of_window is not None:
-            return self.over_windows(
+            found = self.over_windows(
                 arguments[0], at, of_window, named=name in ("last_over_time", "first_over_time")
             )
+            if self.notes is not None and name in ("rate", "increase"):
+                self.notes.counters((labels.get(NAME) for labels, _, _ in found), node.starts[0])
+            return found
         of_value = FUNCTIONS.get(name)
         if of_value is not None:
             vector = self.vector(arguments[0], at)
@@ -289,7 +302,7 @@ class Evaluation:
             if not arguments:
                 return [(Labels(), part(at / 1000), False)]
             return [(labels, part(value), True) for labels, value, _ in self.vector(arguments[0], at)]
-        return CALLS[name](self, arguments, at)
+        return CALLS[name](self, node, at)
 
     def over_windows(
         self, node: Node, at: int, compute: Callable[[Window], float | None], *, named: bool = False

@@ -78,13 +78,23 @@ def _rank(value: float, buckets: Buckets) -> float:
     return buckets[-1][1]
 
 
+def fall(buckets: Buckets) -> bool:
+    """Return whether a bucket counts less than a smaller one, by more than rounding."""
+    counts = [count for _, count in buckets]
+    return any(
+        count < most and not _is_rounding(count, most)
+        for count, most in zip(counts[1:], _rising(counts), strict=False)
+    )
+
+
 def _rising(counts: Sequence[float]) -> list[float]:
     """Return the counts without falls and without differences that are only rounding."""
     rising = [counts[0]]
     for count in counts[1:]:
         before = rising[-1]
-        rounding = (
-            abs(count - before) <= _SMALL * (abs(count) + abs(before)) if math.isfinite(count) else False
-        )
-        rising.append(before if count < before or rounding else count)
+        rising.append(before if count < before or _is_rounding(count, before) else count)
     return rising
+
+
+def _is_rounding(count: float, before: float) -> bool:
+    return math.isfinite(count) and abs(count - before) <= _SMALL * (abs(count) + abs(before))

@@ -263,7 +263,7 @@ class _Parser:
         inner = node.selector if isinstance(node, RangeSelector) else node
         name = "offset" if offset is not None else "@"
         if not isinstance(inner, Selector | Subquery) or part.closed:
-            raise self._cursor.error(f"{name} must follow a selector or a subquery, not a {part.type}", start)
+            raise self._cursor.error(f"{name} must follow a selector or a subquery, not: {part.type}", start)
         if (inner.offset if offset is not None else inner.at) not in (0, None):
             raise self._cursor.error(f"{name} may not be set multiple times", start)
         moved = replace(inner, offset=offset) if offset is not None else replace(inner, at=at)
@@ -342,7 +342,7 @@ class _Parser:
                     f"expected type {type_} in aggregation expression, got {part.type}", part.start
                 )
         parameter = arguments[0].node if wanted else None
-        node = Aggregation(operator, arguments[-1].node, parameter, *modifier)
+        node = Aggregation(operator, arguments[-1].node, parameter, *modifier, arguments[0].start)
         return self._part(node, token.start, *arguments)
 
     def _grouping(self) -> tuple[bool, tuple[str, ...]] | None:
@@ -389,4 +389,5 @@ class _Parser:
                 raise self._cursor.error(
                     f"expected type {type_} in call to function {name!r}, got {part.type}", part.start
                 )
-        return self._part(Call(name, tuple(part.node for part in arguments)), token.start, *arguments)
+        node = Call(name, tuple(part.node for part in arguments), tuple(part.start for part in arguments))
+        return self._part(node, token.start, *arguments)

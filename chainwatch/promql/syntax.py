@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import re2
@@ -73,7 +73,10 @@ def compile_pattern(pattern: str, *, captures: bool = False) -> re2._Regexp[str]
     try:
         compiled = re2.compile(pattern, options)
     except (re2.error, UnicodeError) as error:
-        raise ValueError(str(error)) from None
+        reason = error.args[0] if error.args else error
+        raise ValueError(
+            reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(error)
+        ) from None
     if captures and compiled.groups > GROUPS_MAX:
         raise ValueError(f"more than {GROUPS_MAX} groups")
     return compiled
@@ -173,12 +176,17 @@ class Aggregation:
     parameter: Node | None = None
     without: bool = False
     labels: tuple[str, ...] = ()
+    start: int = field(default=0, compare=False)
+    """Where the parameter stands in the query's text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
+    """``starts``: where each argument stands in the query's text."""
+
     function: str
     arguments: tuple[Node, ...]
+    starts: tuple[int, ...] = field(default=(), compare=False)
 
 
 Node = Number | Text | Selector | RangeSelector | Subquery | Negation | Binary | Aggregation | Call

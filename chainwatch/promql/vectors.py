@@ -15,7 +15,9 @@ from chainwatch.promql.arithmetic import (
     OPERATIONS,
     format_float,
     kahan_sum,
+    least,
     mean,
+    most,
     quantile,
     variance,
 )
@@ -63,14 +65,6 @@ def _unnamed(members: Vector) -> bool:
     return any(unnamed for _, _, unnamed in members)
 
 
-def _least(values: Sequence[float]) -> float:
-    return min((value for value in values if value == value), default=math.nan)
-
-
-def _most(values: Sequence[float]) -> float:
-    return max((value for value in values if value == value), default=math.nan)
-
-
 def _variance(values: Sequence[float]) -> float:
     if any(not math.isfinite(value) for value in values):
         return math.nan
@@ -81,8 +75,8 @@ _REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "sum": kahan_sum,
     "avg": mean,
     "count": lambda values: float(len(values)),
-    "min": _least,
-    "max": _most,
+    "min": least,
+    "max": most,
     "group": lambda values: 1.0,
     "stddev": lambda values: FUNCTIONS["sqrt"](_variance(values)),
     "stdvar": _variance,

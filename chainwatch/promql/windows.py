@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import lt, mul, ne
 
-from chainwatch.promql.arithmetic import FUNCTIONS, NAN, exact_sum, kahan_sum, mean, quantile, variance
+from chainwatch.promql.arithmetic import (
+    FUNCTIONS,
+    NAN,
+    exact_sum,
+    kahan_sum,
+    least,
+    mean,
+    most,
+    quantile,
+    variance,
+)
 from chainwatch.promql.series import Times, Values
 
 
@@ -130,14 +140,6 @@ def double_exponential_smoothing(window: Window, smoothing: float, trend: float)
     return level
 
 
-def _least(values: Values) -> float:
-    return min((value for value in values if value == value), default=NAN)
-
-
-def _most(values: Values) -> float:
-    return max((value for value in values if value == value), default=NAN)
-
-
 def _deviation(values: Values) -> float:
     middle = quantile(0.5, values)
     return quantile(0.5, [abs(value - middle) for value in values])
@@ -161,8 +163,8 @@ WINDOW_FUNCTIONS: dict[str, Callable[[Window], float | None]] = {
     "changes": changes,
     "resets": resets,
     "avg_over_time": lambda window: mean(window.values),
-    "min_over_time": lambda window: _least(window.values),
-    "max_over_time": lambda window: _most(window.values),
+    "min_over_time": lambda window: least(window.values),
+    "max_over_time": lambda window: most(window.values),
     "sum_over_time": lambda window: kahan_sum(window.values),
     "count_over_time": lambda window: float(len(window.values)),
     "stddev_over_time": lambda window: FUNCTIONS["sqrt"](variance(window.values)),
@@ -173,7 +175,7 @@ WINDOW_FUNCTIONS: dict[str, Callable[[Window], float | None]] = {
     "present_over_time": lambda window: 1.0,
     "ts_of_first_over_time": lambda window: window.times[0] / 1000,
     "ts_of_last_over_time": lambda window: window.times[-1] / 1000,
-    "ts_of_max_over_time": lambda window: _last_time_of(window, _most(window.values)),
-    "ts_of_min_over_time": lambda window: _last_time_of(window, _least(window.values)),
+    "ts_of_max_over_time": lambda window: _last_time_of(window, most(window.values)),
+    "ts_of_min_over_time": lambda window: _last_time_of(window, least(window.values)),
 }
 """Functions of a range alone."""

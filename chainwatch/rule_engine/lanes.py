@@ -27,7 +27,7 @@ GATHER = 0.001
 """Seconds for which what grows together is gathered, until the groups that read it are evaluated."""
 GAP = 0.01
 """The least seconds between two evaluations of a group."""
-SHARE = 0.05, 0.2
+SHARE = 0.1, 0.2
 """The part of a core that one group takes at most beside others, and in the lane of those that take long."""
 PAUSE_MAX = 600.0
 """The longest pause, in seconds, after evaluations that were cut off again and again."""
@@ -233,7 +233,7 @@ class Lanes:
         group.slow = result.seconds > (QUICK_SECONDS / 2 if slow else QUICK_SECONDS)
         is_too_long = result.seconds >= self._limits.seconds
         task.pause = min(max(2 * task.pause, result.seconds), PAUSE_MAX) if is_too_long else 0.0
-        task.not_before = now + max(GAP, result.seconds / SHARE[slow], task.pause)
+        task.not_before = now + max(GAP, result.seconds / SHARE[group.slow], task.pause)
         interval = group.interval / 1000
         if task.due <= now:
             task.due = task.base + max(0, math.floor((now - task.base) / interval) + 1) * interval

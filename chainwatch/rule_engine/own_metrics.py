@@ -52,9 +52,9 @@ class OwnMetrics:
         """Take samples again and again, until cancelled."""
         while True:
             began = time.monotonic()
+            commits = self._database.commits  # before it is read: what is committed meanwhile is read again
             took = await self._take(_all)
             rest = max(self._every, SHARE * took)
-            commits = self._database.commits
             while (left := began + rest - time.monotonic()) > 0:
                 await asyncio.sleep(min(left, max(CHANGES_EVERY, SHARE * took)))
                 if commits != self._database.commits:

@@ -14,7 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from chainwatch.checker.flow import AMOUNT, Flow
-from chainwatch.model import EXCLUDED, TRANSFER_STATUSES, Transfer
+from chainwatch.checker.raising import is_dispute
+from chainwatch.checker.step_views import step_views
+from chainwatch.model import DISPUTED, EXCLUDED, RESOLVED, TRANSFER_STATUSES, Transfer
+from chainwatch.monitor.counting import COMPLETE
 from chainwatch.operations.measures import place_label
 from chainwatch.operations.views import asset_of
 from chainwatch.presentation.presenter import Presenter
@@ -25,7 +28,9 @@ from chainwatch.support.counters import STEP_SECONDS
 OWN = {"job": "chainwatch"}
 """Labels of all series about chainwatch itself."""
 _IN_FLIGHT = ("open", "overdue")
-_OVERDUE = "TransferOverdue"
+_OVERDUE, _ORPHAN = "TransferOverdue", "TransferOrphan"
+_ALWAYS = ("unopened", "untracked", RESOLVED)
+"""Statuses that a transfer has from its first event on."""
 _BOUNDS = STEP_SECONDS.bounds
 _DIGITS = 77
 """Decimal digits of an amount that are kept: as many as a number of 256 bits has."""
@@ -122,7 +127,7 @@ class PastTransfers:
         self._count_from_zero(route)
         before: str | None = None
         left: int | None = None
-        for at, status in _statuses(transfer):
+        for at, status in _statuses(self._flows[transfer.flow], transfer):
             if before is not None:
                 self._change(at, -1, "transfers", (*route, before))
             self._change(at, 1, "transfers", (*route, status))
@@ -150,7 +155,7 @@ class PastTransfers:
                 took = max(0, event.timestamp - transfer.opened_at)
                 labels = {"flow": transfer.flow, "step": event.step}
                 self._observe(event.timestamp, took, "step_latency_seconds", labels)
-        if transfer.status == "complete":
+        if transfer.status == COMPLETE:
             last = max(event.timestamp for event in transfer.occurrences)
             took = max(0, last - transfer.opened_at)
             self._observe(last, took, "transfer_latency_seconds", _route_labels(route))
@@ -226,33 +231,49 @@ class PastTransfers:
         return len(self._totals) - number
 
 
-def _statuses(transfer: Transfer) -> list[tuple[int, str]]:
+def _statuses(flow: Flow, transfer: Transfer) -> list[tuple[int, str]]:
     """Return since when (chain time) the transfer had which status, in order; the last is what it came to."""
     first = min((event.timestamp for event in transfer.occurrences), default=0)
-    last = max((event.timestamp for event in transfer.occurrences), default=0)
-    found: list[tuple[int, str]] = []
-    if transfer.opened_at is not None:
-        found.append((transfer.opened_at, "open"))
-        overdue = 0
-        for at, by in sorted(_overdue(transfer)):
-            overdue += by
-            found.append((max(at, transfer.opened_at), "overdue" if overdue else "open"))
-    others = [one.starts_at for one in transfer.raised.values() if one.labels["alertname"] != _OVERDUE]
-    if transfer.status == "complete":
-        found = [*(one for one in found if one[0] < last or one[0] == transfer.opened_at), (last, "complete")]
-    elif transfer.status not in _IN_FLIGHT:
-        since = min(others, default=first) if found else first
-        found = [*(one for one in found if one[0] <= since), (since, transfer.status)]
-    return [one for place, one in enumerate(found) if not place or one[1] != found[place - 1][1]]
-
-
-def _overdue(transfer: Transfer) -> Iterator[tuple[int, int]]:
-    """Yield when a step became overdue (1), and when one came late (-1)."""
+    if transfer.status in _ALWAYS:
+        return [(first, transfer.status)]
+    complete_at = _complete_at(flow, transfer)
+    times = {first, *(() if complete_at is None else (complete_at,))}
     for raised in transfer.raised.values():
-        if raised.labels["alertname"] == _OVERDUE:
-            yield raised.starts_at, 1
-            if raised.ends_at is not None:
-                yield raised.ends_at, -1
+        times.add(max(first, raised.starts_at))
+        if raised.ends_at is not None:
+            times.add(max(first, raised.ends_at))
+    found: list[tuple[int, str]] = []
+    for at in sorted(times):
+        status = _status(transfer, at, is_complete=complete_at is not None and at >= complete_at)
+        if not found or found[-1][1] != status:
+            found.append((at, status))
+    return found
+
+
+def _complete_at(flow: Flow, transfer: Transfer) -> int | None:
+    """Return when the last step was there that its flow expects; None where one is missing."""
+    events = [event for _, _, _, event in step_views(flow, transfer)]
+    if transfer.opened_at is not None and events and None not in events:
+        return max(transfer.opened_at, *(event.timestamp for event in events if event is not None))
+    if transfer.status == COMPLETE:
+        return max(event.timestamp for event in transfer.occurrences)
+    return None
+
+
+def _status(transfer: Transfer, at: int, *, is_complete: bool) -> str:
+    """Return the status at this time, by the alerts that the transfer had raised then."""
+    raised = {
+        one.labels["alertname"]
+        for one in transfer.raised.values()
+        if one.starts_at <= at and (one.ends_at is None or at < one.ends_at)
+    }
+    if _ORPHAN in raised:
+        return "orphan"
+    if any(map(is_dispute, raised)):
+        return DISPUTED
+    if is_complete:
+        return COMPLETE
+    return "overdue" if _OVERDUE in raised else "open"
 
 
 def _labels(name: str, values: Sequence[str]) -> Labels:

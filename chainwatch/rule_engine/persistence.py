@@ -24,7 +24,7 @@ from chainwatch.store import samples
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.samples import StoredChunk
-from chainwatch.tsdb.journal import SAMPLES_MAX, encode_batch, no_entries
+from chainwatch.tsdb.journal import SAMPLES_MAX, Entries, encode_batch, no_entries
 from chainwatch.tsdb.stored import CHUNK, OPEN, StoredSeries
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -183,25 +183,24 @@ class Persistence:
 
     async def _write(self, database: Database) -> None:
         self._take()
-        new = [(series.id, write_labels(series.labels)) for series in self._new]
         if self._overflowed:
-            await self._save_all(database, new)
+            await self._save_all(database)
         elif self._unwritten.times:
-            entries = self._unwritten
-            ids = [series.id for series in entries.series]  # of those that are gone, nobody reads the samples
-            if len(ids) <= _HERE:
-                data = encode_batch(ids, entries.times, entries.values)
+            new, entries = self._new, self._unwritten
+            if len(entries.times) <= _HERE:
+                rows, data = _encoded(new, entries)
             else:
-                data = await asyncio.to_thread(encode_batch, ids, entries.times, entries.values)
+                rows, data = await asyncio.to_thread(_encoded, new, entries)
             number = self._batch
             self._batch += 1  # a write that was cancelled may be committed nevertheless
-            await database.write(lambda connection: samples.add(connection, new, number, data))
+            await database.write(lambda connection: samples.add(connection, rows, number, data))
             self._written += len(data)
         self._unwritten = no_entries()
         self._new = []
 
-    async def _save_all(self, database: Database, new: Sequence[tuple[int, bytes]]) -> None:
+    async def _save_all(self, database: Database) -> None:
         """Save as chunks what was too much to be kept for a batch."""
+        new = [(series.id, write_labels(series.labels)) for series in self._new]
         await database.write(lambda connection: samples.add_series(connection, new))
         series = list(self._unsaved)
         for start in range(0, len(series), _AT_ONCE):
@@ -296,3 +295,9 @@ class Persistence:
         self._marks.append(_Mark(now, min(restored.batches, default=1), 0))
         self._batch = max(restored.batches, default=0) + 1
         self._written = sum(restored.batches.values())
+
+
+def _encoded(new: Sequence[StoredSeries], entries: Entries) -> tuple[list[tuple[int, bytes]], bytes]:
+    """Return the rows of new series, and a batch. Of samples whose series is gone, nobody will know the series."""
+    rows = [(series.id, write_labels(series.labels)) for series in new]
+    return rows, encode_batch((series.id for series in entries.series), entries.times, entries.values)

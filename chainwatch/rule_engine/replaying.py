@@ -35,8 +35,9 @@ from chainwatch.tsdb.tsdb import Tsdb
 
 EVERY = 15
 """Seconds between two samples of what chainwatch knows itself."""
-MOMENTS_MAX = 1_000_000
-"""Such samples of one series: over a longer history they are further apart."""
+MOMENTS_MAX = 500_000
+"""Such samples of one series: over a longer history they are further apart, but never so far that they do not count."""
+_EVERY_MAX = LOOK_BACK // 1000 // 2
 _EXPIRE_EVERY = 3_600_000
 _LIMITS = Limits(seconds=math.inf)  # how long an evaluation takes must not change its result
 
@@ -122,7 +123,8 @@ class PastRules:
             lambda labels: bool(self._interests.of(labels)),
         )
         self._grown: set[Labels] = set()
-        """Series that have grown since it was last found out who reads them."""
+        """Series that rules have recorded since it was last found out who reads them."""
+        self._last: dict[Labels, float] = {}
         self._tsdb.listen(self._grown.update)
         self._failing: dict[str, tuple[Mapping[str, str], int]] = {}
 
@@ -130,7 +132,7 @@ class PastRules:
         """Yield the signals of all rules from the chain time ``first`` to ``last`` (Unix seconds)."""
         if not self._groups:
             return
-        every = EVERY * max(1, math.ceil((last - first) / EVERY / MOMENTS_MAX))
+        every = max(EVERY, min(math.ceil((last - first) / MOMENTS_MAX), _EVERY_MAX))
         own_at = first * 1000
         given = 0
         while given < len(self._samples) and self._samples[given][0] < own_at:
@@ -145,21 +147,25 @@ class PastRules:
             now = int(min(own_at, next_given, min(due.values())))
             if now >= (last + 1) * 1000:
                 return
+            changed: set[Labels] = set()
             if now == own_at:
-                own = [(labels, [now], [value]) for labels, value in self._transfers.at(now // 1000)]
-                self._tsdb.append(own, now)
+                own = list(self._transfers.at(now // 1000))
+                self._tsdb.append([(labels, [now], [value]) for labels, value in own], now)
+                changed.update(labels for labels, value in own if self._last.get(labels) != value)
+                self._last.update(own)
                 own_at += every * 1000
             if now == next_given:
-                self._tsdb.append(self._samples[given][1], now)
+                changed.update(self._tsdb.append(self._samples[given][1], now).changed)
                 given += 1
-            yield from self._evaluate(now, due)
+            self._grown.clear()
+            yield from self._evaluate(now, self._readers(changed), due)
             if now - expired_at >= _EXPIRE_EVERY:
                 self._tsdb.expire(now)
                 expired_at = now
 
-    def _evaluate(self, now: int, due: dict[str, int]) -> Iterator[Signal]:
-        """Evaluate the groups that are due, and those that read what has grown, what others record included."""
-        waiting = {name for name, at in due.items() if at <= now} | self._readers_of_grown()
+    def _evaluate(self, now: int, readers: set[str], due: dict[str, int]) -> Iterator[Signal]:
+        """Evaluate the groups that are due, and the ``readers`` of what has changed, what others record included."""
+        waiting = {name for name, at in due.items() if at <= now} | readers
         done: set[str] = set()
         while waiting:
             name = min(waiting)
@@ -169,17 +175,16 @@ class PastRules:
             evaluated = group.evaluate(self._tsdb, now, _LIMITS)
             for change in evaluated.changes:
                 yield from self._signals(change, now)
-            waiting |= self._readers_of_grown() - done
+            waiting |= self._readers(self._grown) - done
+            self._grown.clear()
             on_interval = (now // group.interval + 1) * group.interval
             alert_changes = group.next_change()
             due[name] = (
                 on_interval if alert_changes is None else min(on_interval, max(alert_changes, now + 1))
             )
 
-    def _readers_of_grown(self) -> set[str]:
-        found = {name for labels in self._grown for name in self._interests.of(labels)}
-        self._grown.clear()
-        return found
+    def _readers(self, series: Iterable[Labels]) -> set[str]:
+        return {name for labels in series for name in self._interests.of(labels)}
 
     def _signals(self, change: Change, now: int) -> Iterator[Signal]:
         """Yield what begins and ends by an evaluation of a rule."""

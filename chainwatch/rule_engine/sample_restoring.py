@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import sqlalchemy as sa
 
-from chainwatch.promql.series import Samples
+from chainwatch.promql.series import Labels, Samples
 from chainwatch.rule_engine.sample_rows import Saved, read_labels, unseal
 from chainwatch.store import samples
 from chainwatch.tsdb.chunks import DamagedChunk, count_samples, decode, encode
@@ -40,6 +40,7 @@ def restore(connection: sa.Connection) -> Restored:
     """Return what is stored; damaged rows are skipped and counted."""
     restored = Restored()
     known: dict[int, StoredSeries] = {}
+    numbers: dict[Labels, int] = {}
     for number, labels in samples.series(connection):
         restored.next_series = max(restored.next_series, number + 1)
         try:
@@ -50,6 +51,11 @@ def restore(connection: sa.Connection) -> Restored:
             continue
         series.id = number
         known[number] = series
+        before = numbers.get(series.labels)
+        if before is not None:  # forgotten before the end of the last process, and not deleted yet
+            del known[before]
+            restored.gone.add(before)
+        numbers[series.labels] = number
     _restore_chunks(connection, known, restored)
     _restore_batches(connection, known, restored)
     for series in known.values():
@@ -72,12 +78,13 @@ def _restore_chunks(connection: sa.Connection, known: dict[int, StoredSeries], r
         kept = chunks.setdefault(series, [])
         try:
             data = _later(unseal(bytes(stored.samples)), stored.start, kept[-1].last if kept else 0)
+            count = count_samples(data) if data else 0
         except ValueError:
             restored.damaged += 1
             continue
-        if data:
+        if count:
             kept.append(Chunk(stored.last, data))
-            restored.saved[series] = Saved(stored.start, count_samples(data), stored.last)
+            restored.saved[series] = Saved(stored.start, count, stored.last)
     for series, kept in chunks.items():
         series.chunks = tuple(kept)
 
@@ -107,10 +114,11 @@ def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], 
     for number, data in samples.batches(connection):
         restored.batches[number] = len(data)
         try:
-            columns.append(decode_batch(bytes(data)))
+            batch = decode_batch(bytes(data))
         except DamagedBatch:
             restored.damaged += 1
             continue
+        columns.append(batch)
         numbers.append(number)
     if not columns:
         return

@@ -54,7 +54,10 @@ def write_labels(labels: Labels) -> bytes:
 
 def read_labels(data: bytes) -> Labels:
     """Return stored labels. Raises ``ValueError``."""
-    found = json.loads(data)
+    try:
+        found = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise ValueError("no labels")
     return Labels(found)

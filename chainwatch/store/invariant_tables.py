@@ -126,3 +126,25 @@ invariant_history = Table(
     Column("content", LargeBinary, nullable=False, comment="MessagePack: the values"),
     comment="Values of invariants as they were, for conditions that read changes over a time.",
 )
+
+invariant_breaches = Table(
+    "invariant_breaches",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column(
+        "block",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="the first one at which it did not hold",
+    ),
+    Column("starts_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, comment="null while it does not hold"),
+    Column("reason", Text, comment="why it ended"),
+    Column("read", Text, nullable=False, comment="the values, as they are shown"),
+    Column("held_block", BigInteger, comment="the last block before it at which it held, as far as is known"),
+    Column("held_at", BigInteger),
+    comment="When invariants did not hold. Times are chain time.",
+)
+Index("invariant_breaches_ends_at", invariant_breaches.c.ends_at)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.store import bulk, elements, occurrences, schema
+from chainwatch.store import bulk, elements, invariant_history, occurrences, schema
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -218,6 +218,13 @@ def raised_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, dict
     return found
 
 
+def violated_on(connection: sa.Connection, network: str) -> list[RaisedAlert]:
+    """Return up to `NAMED_AT_ONCE` alerts about invariants that do not hold, since blocks of ``network``."""
+    a = invariant_alerts.c
+    query = sa.select(invariant_alerts).where(a.network == network, a.condition == "violated")
+    return [_alert(row) for row in connection.execute(query.order_by(a.starts_at).limit(NAMED_AT_ONCE))]
+
+
 def raised_by_name(connection: sa.Connection) -> dict[str, list[RaisedAlert]]:
     """Return all that is raised and has not ended, by the invariant."""
     found: dict[str, list[RaisedAlert]] = {}
@@ -263,6 +270,7 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings, invariant_events):
         connection.execute(sa.delete(table).where(table.c.network == network, table.c.block > block))
+    invariant_history.roll_back(connection, network, block)
     c = invariant_cursors.c
     connection.execute(
         sa.update(invariant_cursors).where(c.network == network, c.block > block).values(block=block)
@@ -274,6 +282,7 @@ def forget_checks(connection: sa.Connection, name: str) -> None:
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings):
         connection.execute(sa.delete(table).where(table.c.name == name))
+    invariant_history.forget(connection, name)
 
 
 def forget(connection: sa.Connection, name: str) -> None:

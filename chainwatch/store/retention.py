@@ -11,6 +11,7 @@ from chainwatch.model import LOGS_A_BLOCK, event_id
 from chainwatch.store import (
     access,
     definitions,
+    invariant_breaches,
     invariant_events,
     step_events,
     step_ranges,
@@ -36,15 +37,16 @@ def prune(connection: sa.Connection, before: int, wall_before: float, limit: int
     """Delete up to ``limit`` rows of what is finished; return how many, 0 when nothing is left to delete.
 
     Transfers whose last event lies before ``before`` (chain time), unless they are unfinished or an alert about them
-    fires; events that invariants counted before then; logs of blocks before it, unless a reorg may still reach them
-    (transfers carry what they need of their logs); notifications finished, incidents over and alerts resolved before
-    ``wall_before`` (Unix seconds), unless a notification about them is still to be sent; silences that ended, and
-    what was audited, before then.
+    fires; events that invariants counted before then, and their breaches that ended; logs of blocks before it, unless a
+    reorg may still reach them (transfers carry what they need of their logs); notifications finished, incidents over and
+    alerts resolved before ``wall_before`` (Unix seconds), unless a notification about them is still to be sent; silences
+    that ended, and what was audited, before then.
     """
     gone = _prune_transfers(connection, before, limit)
     gone += _prune_logs(connection, before, limit - gone)
     gone += step_ranges.prune(connection, before, limit - gone)
     gone += invariant_events.prune_events(connection, before, limit - gone)
+    gone += invariant_breaches.prune(connection, before, limit - gone)
     gone += definitions.prune(connection, wall_before, limit - gone)
     gone += transfer_index.prune(connection, before, limit - gone)
     gone += outbox.prune(connection, wall_before, limit - gone)

@@ -25,8 +25,8 @@ class StoredChunk(NamedTuple):
 
 
 def series(connection: sa.Connection) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the labels of each series."""
-    yield from bulk.select(connection, "SELECT id, labels FROM sample_series")
+    """Yield the number and the labels of each series, by number."""
+    yield from bulk.select(connection, "SELECT id, labels FROM sample_series ORDER BY id")
 
 
 def chunks(connection: sa.Connection) -> Iterator[StoredChunk]:

@@ -34,8 +34,8 @@ _ORDER = 4
 _EXACT = 2**53
 _LOOKED_AT = 8
 """Values whose digits are counted to guess how many all have."""
-_CACHED = 8_192
-"""Chunks that stay decoded, of those decoded last."""
+_CACHED = 32_768
+"""Chunks that stay decoded, of those decoded last: of 120 samples each, 70 MB."""
 
 _STALE_BITS = struct.unpack("<Q", struct.pack("<d", STALE))[0]
 
@@ -79,7 +79,9 @@ def decode(chunk: bytes) -> Samples:
 
 
 def count_samples(chunk: bytes) -> int:
-    """Return how many samples a chunk has."""
+    """Return how many samples a chunk has. Raises ``DamagedChunk`` for what is too short to be one."""
+    if len(chunk) < _HEAD.size:
+        raise DamagedChunk("too short")
     return int(_HEAD.unpack_from(chunk)[0]) & ~_ENDS
 
 

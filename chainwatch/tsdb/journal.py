@@ -66,7 +66,7 @@ def decode_batch(data: bytes) -> Columns:
     """Return the samples of a batch, bit for bit. Raises ``DamagedBatch``."""
     try:
         (count,) = _HEAD.unpack_from(data)
-        if count > SAMPLES_MAX:
+        if not 0 < count <= SAMPLES_MAX:
             raise DamagedBatch(f"{count} samples")
         deflated = zlib.decompressobj()
         inflated = deflated.decompress(data[_HEAD.size :], count * 24 + 1)

@@ -44,9 +44,10 @@ class Refused(Exception):
         return failure(STATUS_OF[self.kind], self.kind, str(self))
 
 
-def success(data: bytes, warnings: Sequence[str] = ()) -> bytes:
+def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> bytes:
     """Return the body with ``data``, which is JSON."""
     noted = b',"warnings":' + msgspec.json.encode(list(warnings)) if warnings else b""
+    noted += b',"infos":' + msgspec.json.encode(list(infos)) if infos else b""
     return b'{"status":"success","data":' + data + noted + b"}"
 
 

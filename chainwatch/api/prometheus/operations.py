@@ -10,6 +10,7 @@ from chainwatch.api.prometheus.answers import Refused, Result, encode, labels_js
 from chainwatch.api.prometheus.budget import LISTED_MAX, POINTS_MAX, Budget
 from chainwatch.promql.errors import PromqlError, TimedOut
 from chainwatch.promql.evaluation import Evaluation
+from chainwatch.promql.notes import Notes
 from chainwatch.promql.parser import Query
 from chainwatch.promql.queries import Matrix, Vector, evaluate_range_with, evaluate_with
 from chainwatch.promql.syntax import Aggregation, Call, Matcher, walk
@@ -57,7 +58,7 @@ def list_series(
     samples: Tsdb, matcher_sets: Sequence[tuple[Matcher, ...]], start: int, end: int, limit: int
 ) -> bytes:
     """Return the labels of the series that pass."""
-    found, warnings = _limited(samples.series(matcher_sets, start, end), limit)
+    found, warnings = _limited(_refusing(lambda: samples.series(matcher_sets, start, end)), limit)
     return success(b"[" + b",".join(map(labels_json, found)) + b"]", warnings)
 
 
@@ -65,7 +66,9 @@ def list_names(
     samples: Tsdb, matcher_sets: Sequence[tuple[Matcher, ...]], start: int, end: int, limit: int
 ) -> bytes:
     """Return the names of labels."""
-    found, warnings = _limited(samples.label_names(matcher_sets or [EVERYTHING], start, end), limit)
+    found, warnings = _limited(
+        _refusing(lambda: samples.label_names(matcher_sets or [EVERYTHING], start, end)), limit
+    )
     return success(encode(found), warnings)
 
 
@@ -73,7 +76,9 @@ def list_values(
     samples: Tsdb, name: str, matcher_sets: Sequence[tuple[Matcher, ...]], start: int, end: int, limit: int
 ) -> bytes:
     """Return the values of a label."""
-    found, warnings = _limited(samples.label_values(name, matcher_sets or [EVERYTHING], start, end), limit)
+    found, warnings = _limited(
+        _refusing(lambda: samples.label_values(name, matcher_sets or [EVERYTHING], start, end)), limit
+    )
     return success(encode(found), warnings)
 
 
@@ -90,7 +95,13 @@ def _evaluation(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: 
     if not budget.left:
         raise Refused("timeout", "query timed out in query queue")
     return Evaluation(
-        samples, start, end, look_back=wanted.look_back, limits=budget.limits, clock=budget.clock
+        samples,
+        start,
+        end,
+        look_back=wanted.look_back,
+        limits=budget.limits,
+        clock=budget.clock,
+        notes=Notes(),
     )
 
 
@@ -119,7 +130,9 @@ def _answer(result: Result, wanted: Wanted, at: int, evaluation: Evaluation, beg
             "timings": {"evalTotalTime": evaluated - began, "execTotalTime": evaluated - began},
             "samples": {"totalQueryableSamples": evaluation.spent},
         }
-    return success(query_data(result, at, stats), warnings)
+    text, notes = wanted.query.text, evaluation.notes or Notes()
+    warnings = [*notes.shown("warning", text), *warnings]
+    return success(query_data(result, at, stats), warnings, notes.shown("info", text))
 
 
 def _limited(found: list[T], limit: int) -> tuple[list[T], Sequence[str]]:

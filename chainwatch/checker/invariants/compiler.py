@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chainwatch.checker.expression import ConditionError, compile_condition
+from chainwatch.checker.expression import ConditionError, condition_of
 from chainwatch.checker.flow_terms import FlowProblem
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
+from chainwatch.checker.invariants.differences import Comparison, comparisons
+from chainwatch.checker.invariants.event_facts import EventReads, EventTrigger, compile_where
 from chainwatch.checker.invariants.history_parser import HistoryParser, window_of
 from chainwatch.checker.invariants.invariant import Invariant, InvariantValue
 from chainwatch.checker.invariants.value_compiler import compile_value
 from chainwatch.checker.parser import RESERVED
 from chainwatch.checker.path import array_of
+from chainwatch.checker.scope import Scope
 from chainwatch.checker.terms import kind_of
 from chainwatch.config import NetworkSettings
 from chainwatch.config.for_each import Element
@@ -57,6 +60,8 @@ class _Compiler:
         self._networks = networks
         self._contracts = contracts
         self._problems: list[FlowProblem] = []
+        self._comparisons: tuple[Comparison, ...] = ()
+        self._trigger: EventReads | None = None
 
     def invariant(self) -> Invariant:
         settings = self._settings
@@ -67,7 +72,7 @@ class _Compiler:
         self._check_alignment(networks)
         condition = None
         if len(known) == len(values):
-            condition = self._condition([value.param for value in known])
+            condition = self._condition(known)
         if self._problems or condition is None:
             raise InvariantError(self._problems)
         return Invariant(
@@ -82,16 +87,21 @@ class _Compiler:
             settings.message or "",
             {} if self._element is None else self._element.labels,
             self._element,
+            tuple(one for one in (self._trigger, *(value.event_reads for value in known)) if one is not None),
+            self._comparisons,
         )
 
     def _problem(self, path: KeyPath, message: str, hint: str = "") -> None:
         self._problems.append(FlowProblem(path, message, hint))
 
-    def _condition(self, params: Sequence[AbiParam]) -> Any:
+    def _condition(self, values: Sequence[InvariantValue]) -> Any:
+        params = [value.param for value in values]
         before = AbiParam(PREVIOUS, "tuple", components=tuple(params))
         event = AbiEvent("the invariant", (*params, before))
+        source = self._settings.assert_
         try:
-            condition = compile_condition(self._settings.assert_, event, parser=HistoryParser)
+            parser = HistoryParser(source, Scope(event), None, {}, {})
+            condition = condition_of(source, parser)
         except ConditionError as error:
             self._problem(("assert",), str(error))
             return None
@@ -103,6 +113,7 @@ class _Compiler:
                 )
         if not condition.paths:
             self._problem(("assert",), "this is always the same: it reads no value")
+        self._comparisons = tuple(comparisons(parser, source, {one.name: one.unit for one in values}))
         return condition
 
     def _every(self, every: object, networks: Sequence[str]) -> Any:
@@ -115,7 +126,14 @@ class _Compiler:
             return "block"
         if networks and not any(self._contracts.addresses(every.contract, network) for network in networks):
             self._problem(("every", "contract"), "it has no address on any network of the values")
-        return (every.contract, event.signature)
+        kind = (every.contract, event.signature)
+        try:
+            where = None if every.where is None else compile_where(every.where, event)
+        except ConditionError as error:
+            self._problem(("every", "where"), str(error))
+            return "block"
+        self._trigger = EventReads(kind, (), () if where is None else (where,))
+        return EventTrigger(kind, None if where is None else where.fact)
 
     def _check_alignment(self, networks: Sequence[str]) -> None:
         times = {name: self._networks[name].block_time or 0.0 for name in networks if name in self._networks}

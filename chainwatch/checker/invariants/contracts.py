@@ -24,6 +24,9 @@ class Contracts(Protocol):
     def flow(self, name: str) -> Flow:
         """Return a compiled flow."""
 
+    def unit(self, network: str, address: bytes | None) -> tuple[str, int] | None:
+        """Return symbol and decimals, as configured, of the asset at ``address``: None for the network's currency."""
+
     def asset(self, name: str) -> tuple[Sequence[tuple[str, bytes]], int | None]:
         """Return where a configured asset is, as networks and addresses (20 bytes), and its decimals if they are known."""
 

@@ -25,15 +25,24 @@ _EARLIER = "@"
 """Begins the name of the values as they were some seconds earlier."""
 
 
+class NotYet(Exception):
+    """A condition reads values of the past that are not known yet."""
+
+
 def earlier(window: int) -> str:
     """Return the name among a condition's arguments of the values as they were ``window`` seconds earlier."""
     return f"{_EARLIER}{window}"
 
 
+def is_earlier(name: str) -> bool:
+    """Return whether ``name`` is that of values as they were earlier."""
+    return name.startswith(_EARLIER)
+
+
 def window_of(path: Path) -> int | None:
     """Return how many seconds earlier the value at ``path`` is read; None for one of now or of the check before."""
     name = str(path.steps[0])
-    return int(name.removeprefix(_EARLIER)) if name.startswith(_EARLIER) else None
+    return int(name.removeprefix(_EARLIER)) if is_earlier(name) else None
 
 
 class HistoryParser(Parser):
@@ -44,6 +53,8 @@ class HistoryParser(Parser):
     def _called(self, name: Token, arguments: Sequence[Term]) -> Term:
         if name.text == HAS_CHANGED:
             return self._has_changed(name, arguments)
+        if name.text == DELTA:
+            return self._delta(name, arguments)
         return super()._called(name, arguments)
 
     def _has_changed(self, name: Token, arguments: Sequence[Term]) -> Term:

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from chainwatch.checker.expression import Condition, EvaluationError
-from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.differences import Comparison, Unit
+from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, EventTrigger
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
-from chainwatch.checker.invariants.history_parser import earlier, window_of
+from chainwatch.checker.invariants.history_parser import NotYet, earlier, window_of
 from chainwatch.config.for_each import Element
 from chainwatch.config.invariant_values import PREVIOUS
 from chainwatch.model import AbiParam, Event, Header, RawLog
 
 NO_BYTES = b""
-
-NO_PAST: Mapping[int, Any] = MappingProxyType({})
 
 Values = Mapping[str, Any]
 """Values by name, as conditions read them: integers, booleans, bytes, text, checksummed addresses, lists, dicts."""
@@ -36,15 +34,6 @@ class StateRead(NamedTuple):
     field: str = ""
 
 
-class EventMeasure(NamedTuple):
-    """What is taken of the events of one kind in the ``within`` seconds up to a block; ``argument`` is None for a count."""
-
-    kind: EventKind
-    take: Literal["count", "sum", "last"]
-    argument: str | None
-    within: float
-
-
 @dataclass(frozen=True)
 class InvariantValue:
     """One value: its ABI type (``param``), and what it is made of on each of its networks."""
@@ -58,6 +47,10 @@ class InvariantValue:
     block: Literal["number", "timestamp", "hash"] | None = None
     """What it is of the block, if that is known without reading it."""
     events: EventMeasure | None = None
+    event_reads: EventReads | None = None
+    """What must be kept of these events."""
+    unit: Unit | None = None
+    """Of amounts: what they are counted in, where that is known."""
     flow: FlowMeasure | None = None
     """What it is of a flow's transfers, on all its networks together."""
 
@@ -73,7 +66,7 @@ class Invariant:
 
     name: str
     severity: str
-    every: Literal["block"] | float | EventKind
+    every: Literal["block"] | float | EventTrigger
     values: tuple[InvariantValue, ...]
     condition: Condition
     hold_for: float = 0.0
@@ -86,6 +79,10 @@ class Invariant:
 
     element: Element | None = None
     """What it is one of, if it is made of an element of a list."""
+    events: tuple[EventReads, ...] = ()
+    """What is kept of events for its values, and to know when it is checked."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Those of its condition, of which at least one is false where it does not hold; empty where others decide."""
 
     @property
     def title(self) -> str:
@@ -107,40 +104,43 @@ class Invariant:
         return tuple(value for value in self.values if network in value.networks)
 
     @property
-    def reads_flows(self) -> bool:
-        """Whether a value is one of a flow's transfers."""
-        return any(value.flow is not None for value in self.values)
+    def reads_stored(self) -> bool:
+        """Whether it needs what is read from the database for each check: transfers, or values of the past."""
+        return bool(self.windows) or any(value.flow is not None for value in self.values)
 
-    @property
+    @cached_property
     def windows(self) -> frozenset[int]:
         """How many seconds earlier its condition reads values."""
         return frozenset(seconds for path in self.condition.paths if (seconds := window_of(path)) is not None)
 
-    def holds(
-        self, values: Values, previous: Values | None, past: Mapping[int, Values | None] = NO_PAST
-    ) -> bool:
+    def holds(self, values: Values, previous: Values | None) -> bool:
         """Return whether it holds. What needs values of the past that are not known yet holds.
 
-        ``past`` has the values as they were some seconds earlier. Raises ``EvaluationError`` where the condition has no
-        answer, such as at a division by zero.
+        ``values`` may hold those of the past, too, as `gather` returns them. Raises ``EvaluationError`` where the condition
+        has no answer, such as at a division by zero.
         """
-        args: dict[str, Any] = {**values, PREVIOUS: _known(previous)}
-        args |= {earlier(seconds): _known(past.get(seconds)) for seconds in self.windows}
         try:
-            return self.condition.evaluate(Event("", "", "", "", args, _NO_LOG))
-        except _NotYet:
+            return self.condition.evaluate(self._read(values, previous))
+        except NotYet:
             return True
         except (TypeError, AttributeError) as error:  # a fraction where only an integer has a meaning
             raise EvaluationError(f"cannot evaluate `{self.condition.source}`: {error}") from error
 
+    def differences(self, values: Values, previous: Values | None = None) -> list[str]:
+        """Return by how much the sides of its comparisons differ that are false, as texts."""
+        read = self._read(values, previous)
+        return [told for one in self.comparisons if (told := one.told(read))]
 
-class _NotYet(Exception):
-    """A condition reads values of the past that are not known yet."""
+    def _read(self, values: Values, previous: Values | None) -> Event:
+        """Return what its condition reads."""
+        args: dict[str, Any] = {**values, PREVIOUS: _known(previous)}
+        args |= {name: _known(values.get(name)) for name in map(earlier, self.windows)}
+        return Event("", "", "", "", args, _NO_LOG)
 
 
 class _Unknown(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
-        raise _NotYet
+        raise NotYet
 
 
 def _known(values: Values | None) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _known(values: Values | None) -> dict[str, Any]:
 
 
 def gather(invariant: Invariant, contents: Mapping[str, Values], at: str) -> Values:
-    """Return the values of ``invariant`` from what was read on each of its networks.
+    """Return the values of ``invariant`` from what was read on each of its networks, and those of the past.
 
     ``at`` is the network at whose block it is checked: what belongs to all networks together stands there.
     """
@@ -157,7 +157,7 @@ def gather(invariant: Invariant, contents: Mapping[str, Values], at: str) -> Val
         networks = (at,) if value.flow is not None else value.networks
         parts = [contents[network][value.name] for network in networks]
         found[value.name] = sum(parts) if len(parts) > 1 else parts[0]
-    return found
+    return found | {name: contents[at].get(name) for name in map(earlier, invariant.windows)}
 
 
 def of_block(invariant: Invariant, header: Header, network: str) -> dict[str, Any]:

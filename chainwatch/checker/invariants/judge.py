@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from chainwatch.checker.invariants.history_parser import is_earlier
 from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.model import to_hex
 
@@ -13,6 +15,8 @@ UNREAD_AFTER = 300
 and of the clock, as a network that is far behind passes through hours of chain time before anything can be read."""
 VIOLATED, UNREAD = "violated", "unread"
 """The conditions of an invariant."""
+HELD_BLOCK, HELD_AT = "held_block", "held_at"
+"""Annotations: the last block at which an invariant held that does not now, and its time."""
 SHOWN = 300
 """The most characters that are shown of one value."""
 
@@ -82,15 +86,31 @@ def is_unread(standing: Standing, seen: int, waited: float) -> bool:
 def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:
     """Return the condition of an invariant that was broken first at ``check``, with its ``values``."""
     read = shown(values)
+    differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
-        "description": said(invariant.message, f"{read} at {where}"),
+        "description": said(
+            invariant.message, f"{f'{differences}: ' if differences else ''}{read} at {where}"
+        ),
         "values": read,
+        **({"difference": differences} if differences else {}),
         "block": str(check.block),
         "block_network": check.network,
     }
     return Condition(labels_of(VIOLATED, invariant), _with_link(invariant, annotations), check)
+
+
+def with_held(annotations: dict[str, str], network: str, block: int, timestamp: int) -> dict[str, str]:
+    """Return the annotations of a violation with the last block at which the invariant held."""
+    at = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    description = annotations["description"].partition(_HELD)[0]
+    return {
+        **annotations,
+        "description": f"{description}{_HELD} block {block} of {network}, {at}",
+        HELD_BLOCK: str(block),
+        HELD_AT: at,
+    }
 
 
 def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
@@ -108,7 +128,7 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
-    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items())
+    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items() if not is_earlier(name))
 
 
 def said(message: str, fact: str) -> str:
@@ -127,6 +147,9 @@ def labels_of(condition: str, invariant: Invariant) -> dict[str, str]:
         **where,
         **invariant.labels,
     }
+
+
+_HELD = "; it held last at"
 
 
 def _with_link(invariant: Invariant, annotations: dict[str, str]) -> dict[str, str]:

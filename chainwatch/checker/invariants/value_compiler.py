@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -11,13 +12,17 @@ from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.flow import AMOUNT, ASSET, Flow
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
+from chainwatch.checker.invariants.differences import Unit
 from chainwatch.checker.invariants.encoding import ArgumentError, encode_call
+from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, Where, compile_where
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
-from chainwatch.checker.invariants.invariant import EventMeasure, InvariantValue, StateRead
-from chainwatch.checker.terms import kind_of
+from chainwatch.checker.invariants.invariant import InvariantValue, StateRead
+from chainwatch.checker.path import Path, compile_path
+from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.terms import describe, kind_of
 from chainwatch.config.invariant_values import ValueSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiParam
+from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.support.abi.shape import Leaf, shape_of, tuple_of
 from chainwatch.support.abi.strict import read_data
 from chainwatch.support.keccak import keccak256
@@ -25,6 +30,10 @@ from chainwatch.support.spelling import did_you_mean
 
 RETURNED_MAX = 2**16
 """Bytes of what a call returns that are read."""
+
+
+AMOUNTS = ("allowance", "balanceOf", "totalSupply")
+"""Functions of tokens that return amounts."""
 
 
 class AddProblem(Protocol):
@@ -132,10 +141,18 @@ class _ValueCompiler:
             return values if picked is None else values[picked]
 
         reads = {network: StateRead("call", address, data) for network, address in targets.items()}
-        return InvariantValue(param, tuple(settings.network), reads, parse)
+        unit = self._unit(targets) if function.name in AMOUNTS else None
+        return InvariantValue(param, tuple(settings.network), reads, parse, unit=unit)
+
+    def _unit(self, targets: Mapping[str, bytes | None]) -> Unit | None:
+        """Return the unit of amounts of the assets at ``targets``; None where it is not known, or not the same."""
+        units = {self._contracts.unit(network, address) for network, address in targets.items()}
+        found = units.pop() if len(units) == 1 else None
+        return None if found is None else Unit(*found)
 
     def _balance(self) -> InvariantValue:
-        return self._made("uint256", lambda address: StateRead("balance", address))
+        value = self._made("uint256", lambda address: StateRead("balance", address))
+        return replace(value, unit=self._unit(dict.fromkeys(self._settings.network)))
 
     def _storage(self) -> InvariantValue | None:
         slot = self._settings.storage or 0
@@ -192,18 +209,56 @@ class _ValueCompiler:
         assert settings.within is not None
         try:
             event = self._contracts.event(settings.contract, settings.event)
+            missing = [n for n in settings.network if not self._contracts.addresses(settings.contract, n)]
         except LookupError as error:
             self._problem("event", lookup_text(error))
             return None
-        if not self._targets():
-            return None
-        integers = [param.name for param in event.inputs if kind_of(param.type) == "integer"]
-        if settings.of is not None and settings.of not in integers:
-            hint = f"there are {', '.join(integers)}" if integers else "it has none"
-            self._problem("of", f'{event.name} has no integer "{settings.of}"', hint)
+        for network in missing:
+            self._problem("contract", f"it has no address on {network}")
+        where = self._where(event)
+        path = self._argument(event)
         kind: EventKind = (settings.contract, event.signature)
-        measure = EventMeasure(kind, settings.take, settings.of, settings.within)
-        return InvariantValue(AbiParam(self._name, "int256"), tuple(settings.network), events=measure)
+        measure = EventMeasure(
+            kind,
+            settings.take,
+            None if path is None else path.text,
+            settings.within,
+            None if where is None else where.fact,
+        )
+        reads = EventReads(kind, () if path is None else (path,), () if where is None else (where,))
+        abi_type = path.param if path is not None and settings.take == "last" else AbiParam("", "int256")
+        param = msgspec.structs.replace(abi_type, name=self._name, indexed=False)
+        return InvariantValue(param, tuple(settings.network), events=measure, event_reads=reads)
+
+    def _argument(self, event: AbiEvent) -> Path | None:
+        """Return the argument that is measured, if one is."""
+        if self._settings.of is None:
+            return None
+        try:
+            path = compile_path(self._settings.of, event)
+        except ConditionError as error:
+            self._problem("of", str(error))
+            return None
+        if self._settings.take == "sum" and kind_of(path.type) != "integer":
+            integers = [param.name for param in event.inputs if kind_of(param.type) == "integer"]
+            hint = f"there are {', '.join(integers)}" if integers else "it has none"
+            self._problem("of", f"{path.text} is {describe(path.type)}: only integers have a sum", hint)
+        return path
+
+    def _where(self, event: AbiEvent) -> Where | None:
+        """Return the condition on the events that count, if not all do."""
+        settings = self._settings
+        parts = [f"emitter == {settings.address}"] if settings.address else []
+        parts += [f"({settings.where})" if parts else settings.where] if settings.where else []
+        if not parts:
+            return None
+        try:
+            if settings.where:
+                compile_where(settings.where, event)  # an error points into what was written
+            return compile_where(" and ".join(parts), event)
+        except ConditionError as error:
+            self._problem("where", str(error))
+            return None
 
     def _flow(self) -> InvariantValue | None:
         settings = self._settings
@@ -239,7 +294,15 @@ class _ValueCompiler:
             settings.latency or 0,
             int(settings.within or 0),
         )
-        return InvariantValue(AbiParam(self._name, "uint256"), tuple(networks), flow=measure)
+        unit = self._unit_in_flight(assets) if take == "amount" and assets else None
+        return InvariantValue(AbiParam(self._name, "uint256"), tuple(networks), unit=unit, flow=measure)
+
+    def _unit_in_flight(self, assets: Mapping[tuple[str, bytes], int]) -> Unit | None:
+        units = {self._contracts.unit(*asset) for asset in assets}
+        if self._settings.decimals is not None:
+            units = {unit and (unit[0], self._settings.decimals) for unit in units}
+        found = units.pop() if len(units) == 1 else None
+        return None if found is None else Unit(*found)
 
     def _route(self, key: str, wanted: Sequence[str] | None, known: Collection[str]) -> Sequence[str]:
         """Return the networks of one end that count; none for all."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
 
 if TYPE_CHECKING:
-    from chainwatch.operations.invariants import InvariantDetails, InvariantTest, InvariantView
+    from chainwatch.operations.invariant_history import InvariantHistory
+    from chainwatch.operations.invariants import CheckView, InvariantDetails, InvariantTest, InvariantView
 
 _ANSWERS = {True: "holds", False: "does not hold", None: "no answer"}
 
@@ -55,12 +56,35 @@ def invariant(found: InvariantDetails, as_json: bool) -> None:
             ("networks", ", ".join(one.networks)),
         ),
     )
+    _checks(found.checks)
+
+
+def history(found: InvariantHistory, as_json: bool) -> None:
+    """Print one line for each breach, then one for each check at which something changed."""
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("broken since", "until", "ended by", "block", "held last at", "values"),
+        (
+            (
+                time_of(r.starts_at),
+                time_of(r.ends_at),
+                r.reason or "",
+                f"{r.network} {r.block}",
+                r.held_block,
+                r.values,
+            )
+            for r in found.breaches
+        ),
+    )
+    _checks(found.changes)
+
+
+def _checks(checks: Sequence[CheckView]) -> None:
     table(
         ("checked at", "blocks", "answer", "values", "error"),
-        (
-            (time_of(r.at), _blocks(r.blocks), _ANSWERS[r.holds], r.values, r.error or "")
-            for r in found.checks
-        ),
+        ((time_of(r.at), _blocks(r.blocks), _ANSWERS[r.holds], r.values, r.error or "") for r in checks),
     )
 
 

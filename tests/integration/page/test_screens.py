@@ -17,6 +17,7 @@ SCREENS = (
     "/ui/silences",
     "/ui/silences/new?alert=1",
     "/ui/silences/1/change",
+    "/ui/rules",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -23,8 +24,10 @@ from chainwatch.promql.series import STALE, is_stale
 from tests.support.remote_write import (
     Points,
     field,
+    label,
     request_v1,
     request_v2,
+    sample,
     series_v1,
     snappy,
     varint,
@@ -156,6 +159,41 @@ def test_series_that_come_again_have_the_same_labels() -> None:
     assert parse_remote_write(body, V1, known).series[0][0] is first
     parse_remote_write(request_v1([series_v1({"__name__": "b"}, [])]), V1, known)
     assert parse_remote_write(body, V1, known).series[0][0] == first
+
+
+AT = 1_795_316_389_137
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        series_v1(A, [(AT, 1.0)]),
+        series_v1(A, [(AT + 1, math.inf)]),
+        series_v1(A, [(AT, 1.0), (AT + 1, 2.0)]),
+        series_v1(A, [(5, 1.0)]),
+        series_v1(A, [(2**42, 1.0)]),
+        series_v1(A, [(AT, 1.0)], histograms=1),
+        series_v1({"__name__": "b"}, [(AT, 1.0)]),
+        series_v1(A, [(AT, 1.0)]) + field(1, label("y", "2")),
+        field(2, sample(AT, 1.0)) + series_v1(A, [(AT + 1, 2.0)]),
+        series_v1(A, []) + field(2, b"\x10\x01" + sample(AT, 1.0)[:14]),
+        series_v1(A, []) + b"\x12\x10\x09" + bytes(8) + b"\x10" + b"\x80" * 6,
+        series_v1(A, []) + b"\x12\x10\x09" + bytes(8) + b"\x10" + b"\x01" * 6,
+    ],
+)
+def test_a_series_that_is_known_is_read_as_one_that_is_not(again: bytes) -> None:
+    known = KnownLabels()
+    parse_remote_write(request_v1([series_v1(A, [(AT, 1.0)])]), V1, known)
+    body = request_v1([again])
+    try:
+        expected = parse_remote_write(body, V1, KnownLabels())
+    except IngestionError:
+        with pytest.raises(IngestionError):
+            parse_remote_write(body, V1, known)
+    else:
+        for _ in range(2):
+            parsed = parse_remote_write(body, V1, known)
+            assert (plain(parsed), parsed.refusals) == (plain(expected), expected.refusals)
 
 
 def test_a_bomb_is_refused_by_the_size_that_it_declares() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
-from chainwatch.config import read_dict
+from chainwatch.config import ConfigError, read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.reads import BlockRead
@@ -16,7 +17,7 @@ from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import invariants
+from chainwatch.store import invariant_tables, invariants
 from tests.support.flows import Alerts
 
 SAFE = "0x" + "5a" * 20
@@ -433,3 +434,37 @@ def test_what_no_reorg_reaches_is_dropped(connection: sa.Connection) -> None:  #
     assert len(invariants.checks(connection, "floor")) <= 23
     assert len(invariants.readings(connection, "floor")) <= 23
     assert chains.raised == [("InvariantViolated", 1_020, None, "")]
+
+
+def test_a_change_over_a_time_is_measured_by_chain_time_and_undone_by_a_reorg(
+    connection: sa.Connection,
+) -> None:
+    drained = {**FLOOR, "assert": 'delta(funds, "60s") > -30', "every": "block"}
+    chains = Chains(connection, plan_of(floor=drained))
+    for number in range(1, 31):
+        chains.step(number, 1_000 - 5 * number)
+    assert chains.raised == [("InvariantViolated", 1_070, None, "")]  # 30 in 60 s, once so long is known
+    for number in range(31, 37):
+        chains.step(number, 850)
+    assert chains.raised[1:] == [("InvariantViolated", 1_070, 1_310, "holds again")]
+    chains.step(35, 800, fork=1, back_to=34)
+    assert chains.raised[2:] == [("InvariantViolated", 1_350, None, "")]
+    again = Chains(connection, plan_of(floor=drained))  # as after a restart
+    again.step(36, 850, fork=1)
+    assert again.raised == [("InvariantViolated", 1_350, 1_360, "holds again")]
+    chains.mine(400)
+    chains.answer(lambda _name, _block: {"funds": 850})
+    stored = sa.select(sa.func.count()).select_from(invariant_tables.invariant_history)
+    assert connection.execute(stored).scalar_one() == 2
+
+
+def test_a_condition_that_reads_the_past_names_its_mistakes() -> None:
+    for condition, message in (
+        ("delta(funds) > 0", "a value and a time in quotes"),
+        ('delta(funds, "soon") > 0', "expected a duration"),
+        ('delta(funds, "500ms") > 0', "whole seconds"),
+        ('delta(funds + 1, "1h") > 0', "takes a value as it was read"),
+        ("has_changed(previous.funds)", "takes a value as it was read"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            plan_of(floor={**FLOOR, "assert": condition})

@@ -114,3 +114,45 @@ BALANCE = {"network": "alpha", "address": A, "balance": True}
 def test_what_cannot_be_a_value_is_refused(value: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         compiled("a > 0", a=value)
+
+
+USDC = "0x" + "22" * 20
+SUPPLY = "function totalSupply() view returns (uint256)"
+
+
+@pytest.mark.parametrize(
+    ("condition", "values", "told"),
+    [
+        ("a >= b", {"a": 5, "b": 10**18}, ["a is 0.999999999999999995 ETH less than b"]),
+        (
+            "a + 1 <= b and c >= 2",
+            {"a": 4, "b": 3, "c": 1},
+            ["a + 1 is 0.000000000000000002 ETH more than b"],
+        ),
+        ("c == d", {"c": 1_500_000, "d": 0}, ["c is 1.5 USDC more than d"]),
+        ("a >= d", {"a": 1, "d": 3}, ["a is 2 less than d"]),
+        ("a / 10**18 >= d / 10**6", {"a": 0, "d": 1_250_000}, ["a / 10**18 is 1.25 less than d / 10**6"]),
+        ("min(a, b) >= 10", {"a": 9, "b": 11}, ["min(a, b) is 0.000000000000000001 ETH less than 10"]),
+        ("not (a >= b)", {"a": 5, "b": 4}, []),
+        ("a >= 5 or b >= 5", {"a": 4, "b": 4}, []),
+        ("a > 5", {"a": 5}, []),
+        ("a / b > 5", {"a": 5, "b": 0}, []),
+        ("a <= previous.a", {"a": 5}, []),
+    ],
+)
+def test_a_breach_is_told_in_units_of_the_asset(
+    condition: str, values: dict[str, int], told: list[str]
+) -> None:
+    balance, supply = (
+        {"network": "alpha", "address": A, "balance": True},
+        {"network": "alpha", "address": USDC},
+    )
+    read = {"a": balance, "b": balance, "c": {**supply, "call": SUPPLY}, "d": {**supply, "call": SUPPLY}}
+    network = {"chain_id": 1, "rpc": ["http://x"], "currency": {"symbol": "ETH"}}
+    tables = {
+        "networks": {"alpha": network},
+        "assets": {"USDC": {"address": USDC, "decimals": 6}},
+        "invariants": {"i": {"values": read, "assert": condition}},
+    }
+    (invariant,) = make_plan(read_dict(tables)).invariants.invariants
+    assert invariant.differences({"a": 0, "b": 0, "c": 0, "d": 0, **values})[:1] == told

@@ -125,7 +125,7 @@ def test_the_elements_of_a_contract_s_list_are_checked_and_forgotten_as_it_chang
     assert raised(chains) == [(second, 1_010, None, "")]
     (signal,) = chains.alerts.signals
     assert signal.labels["invariant"] == "rich"
-    assert signal.annotations["description"].startswith(f"{second} is poor. funds = 1")
+    assert signal.annotations["description"].startswith(f"{second} is poor. funds is 9 less than 10")
 
     step(chains, 2, [first, third, second], [second, third])
     assert raised(chains)[1:] == [(third, 1_020, None, "")]

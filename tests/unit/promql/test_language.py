@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import random
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from chainwatch.promql import series
+from chainwatch.promql import arithmetic, series
+from chainwatch.promql.arithmetic import least, most, variance
 from chainwatch.promql.errors import EvaluationError, LimitExceeded, ParseError, Unsupported
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.notation import parse_labels, parse_values
@@ -132,7 +135,7 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
     [
         ("sum(rate(up[5m])", 1, 17, "unexpected end of input in arguments"),
         ("up\n  + down{a='b'\n  } ) ", 3, 5, "unexpected sign"),
-        ("up{job=~'('}", 1, 4, "illegal pattern"),
+        ("up{job=~'('}", 1, 4, "illegal pattern '(': missing ): ("),
         ("raate(up[5m])", 1, 1, "unknown function with name 'raate'"),
         ("rate(up)", 1, 6, "expected type range vector in call to function 'rate', got instant vector"),
         ("up > bool and down", 1, 15, "unexpected word"),
@@ -166,6 +169,8 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ("histogram_sum(up)", "histogram_sum"),
         ("info(up)", "info"),
         ('timeseries_gen("up")', "timeseries_gen"),
+        ("up </ 5", "</"),
+        ("integral(up[5m])", "integral"),
         ("up[5m + 1m]", "durations"),
         ("up offset (1m * 2)", "durations"),
         ("up[step()]", "durations"),
@@ -272,6 +277,20 @@ def _source_of(series: dict[str, str]) -> MemorySource:
             if value is not None:
                 source.append(parse_labels(name), index * 60_000, value)
     return source
+
+
+@pytest.mark.parametrize("compute", [variance, least, most], ids=lambda compute: compute.__name__)
+@pytest.mark.parametrize(
+    "special", [[], [math.inf], [math.nan], [1e308, 1e308, -1e308], [math.inf, -math.inf, math.nan]], ids=str
+)
+def test_many_values_are_computed_as_few(
+    compute: Callable[[list[float]], float], special: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(3)
+    values = [chance.gauss(1e9, 1) for _ in range(300)] + special
+    quick = compute(values)
+    monkeypatch.setattr(arithmetic, "_WIDE", 1000)
+    assert quick == pytest.approx(compute(values), rel=1e-6, nan_ok=True)
 
 
 def test_values_that_cancel_each_other_are_added_as_prometheus_adds() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import struct
+import zlib
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +17,7 @@ from chainwatch.promql.series import STALE, Labels
 from chainwatch.promql.syntax import Matcher
 from chainwatch.rule_engine import persistence as module
 from chainwatch.rule_engine.persistence import Persistence
+from chainwatch.rule_engine.sample_rows import seal
 from chainwatch.store import samples
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -216,6 +219,35 @@ async def test_what_was_appended_before_it_was_loaded_stays(database: Database) 
     assert len(held(second.tsdb)[labels(1)][0]) == 51
     await second.push(200, 3, together=5)
     assert held((await started(database, second.now)).tsdb) == held(second.tsdb)
+
+
+async def test_a_series_that_was_forgotten_and_came_again_is_one(database: Database) -> None:
+    process = await started(database, window=HOUR)
+    await process.push(300, 2, together=10)
+    process.now += 3 * HOUR
+    process.tsdb.expire(process.now)  # and it is killed before the rows are deleted
+    await process.push(5, 1)
+    assert count(database, "sample_series") == 3
+    after = await started(database, process.now, HOUR)
+    assert held(after.tsdb)[labels(0)] == held(process.tsdb)[labels(0)]
+    await after.push(1, 1)
+    assert count(database, "sample_series") == 2
+    after.tsdb.expire(after.now)
+
+
+async def test_rows_of_anything_are_skipped(database: Database) -> None:
+    chance = random.Random(1)
+    process = await started(database)
+    await process.push(300, 2, together=5)
+    garbage = [bytes(chance.randrange(256) for _ in range(size)) for size in (0, 1, 3, 5, 11, 40, 200)]
+    garbage += [seal(b"\1"), b"\0\0\0\0" + zlib.compress(b""), b"[]", b'{"a": 1}', b"[" * 9999]
+    with database.transaction() as connection:
+        for number, data in enumerate(garbage, 1_000):
+            samples.add(connection, [(number, data)], 1_000_000 + number, data)
+            chunk = samples.StoredChunk(number % 3, NOW - number, NOW, data)
+            samples.save(connection, [chunk], [])
+    after = await started(database, process.now)
+    assert held(after.tsdb) == held(process.tsdb)
 
 
 @asynccontextmanager

@@ -1,0 +1,146 @@
+"""Reading blocks for invariants from endpoints that fail: what is read, what is tried again and when, what is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from chainwatch.chain.errors import ChainError
+from chainwatch.chain.pool import Pool
+from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.invariants import reads, retries
+from chainwatch.invariants.reads import WantedBlock, read_blocks
+from chainwatch.invariants.retries import Retries
+from chainwatch.model import Header
+from chainwatch.store.invariants import Reading
+from tests.fakenode import FakeChain, FakeNode
+from tests.support.observing import network_settings, open_pool
+from tests.unit.invariants.test_checker import FLOOR, SAFE, plan_of
+
+REFUSED = {"code": -32000, "message": "internal error"}
+SLOT: dict[str, Any] = {
+    "values": {"slot": {"network": "alpha", "address": SAFE, "storage": 1}},
+    "assert": "uint(slot) >= 0",
+}
+INVARIANTS: dict[str, Invariant] = {
+    one.name: one for one in plan_of(floor=FLOOR, slot=SLOT).invariants.invariants
+}
+
+
+class Reader:
+    """Reads blocks of a fake chain by a clock of its own; ``read`` says of which blocks each invariant was read."""
+
+    def __init__(self, pool: Pool, chain: FakeChain, node: FakeNode, *, is_live: bool = True) -> None:
+        self._pool, self._chain, self.node = pool, chain, node
+        self.now = 0.0
+        self._retries = Retries(lambda: self.now) if is_live else None
+        self.wanted: dict[tuple[str, int], Reading] = {}
+
+    async def read(self, *numbers: int, is_old: bool = False) -> tuple[list[tuple[str, int]], str]:
+        """What was read of the blocks that are wanted, these among them, and the error in the end."""
+        for number in numbers:
+            for name in INVARIANTS:
+                block = self._chain.blocks[number]
+                self.wanted[name, number] = Reading(
+                    name, "alpha", number, bytes.fromhex(block.hash[2:]), block.timestamp
+                )
+        found, failed = [], ""
+        try:
+            async for result in read_blocks(self._pool, INVARIANTS, self._blocks(is_old), self._retries):
+                for one in result.readings:
+                    self.wanted[one.name, one.block] = one
+                    if not one.is_wanted:
+                        found.append((one.name, one.block))
+        except ChainError as error:
+            failed = str(error)
+        return found, failed
+
+    def _blocks(self, is_old: bool) -> Sequence[WantedBlock]:
+        open_ = [one for one in self.wanted.values() if one.is_wanted]
+        return [
+            WantedBlock(Header(number, some[0].hash, b"", some[0].timestamp), tuple(some), is_old)
+            for number in sorted({one.block for one in open_})
+            if (some := [one for one in open_ if one.block == number])
+        ]
+
+
+@pytest.fixture
+async def reader(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
+    monkeypatch.setattr(retries, "FIRST_TIMEOUT", 0.6)
+    monkeypatch.setattr(reads, "PATIENCE", 0.02)
+    chain = FakeChain()
+    chain.mine(count=20)
+    async with FakeNode(chain) as node:
+        settings = network_settings(node.http_url, name="alpha", multicall="")
+        async with open_pool(settings) as pool:
+            yield Reader(pool, chain, node)
+
+
+async def test_a_block_that_no_endpoint_answers_for_is_read_again_after_a_while(reader: Reader) -> None:
+    fault = reader.node.fail("*", "error", REFUSED, times=None)
+    found, failed = await reader.read(5)
+    assert found == []
+    assert "internal error" in failed
+    assert "internal error" in str(reader.wanted["floor", 5].error)
+    reader.node.faults.remove(fault)
+    assert await reader.read() == ([], "")  # not yet
+    reader.now += retries.FIRST_WAIT
+    assert await reader.read() == ([("floor", 5), ("slot", 5)], "")
+    assert reader.wanted["floor", 5].error is None
+
+
+async def test_once_the_network_answers_again_all_that_is_left_is_read(reader: Reader) -> None:
+    fault = reader.node.fail("*", "error", REFUSED, times=None)
+    for number in (5, 6, 7):
+        assert (await reader.read(number))[0] == []
+    reader.node.faults.remove(fault)
+    assert await reader.read(8) == ([("floor", 8), ("slot", 8)], "")
+    assert len((await reader.read())[0]) == 6
+
+
+async def test_a_read_that_fails_holds_no_other_up(reader: Reader) -> None:
+    reader.node.fail("eth_getStorageAt", "error", REFUSED, times=None)
+    found, failed = await reader.read(5, 6)
+    assert found == [("floor", 5), ("floor", 6)]
+    assert "internal error" in failed
+    reader.node.faults.clear()
+    reader.now += retries.FIRST_WAIT
+    assert await reader.read() == ([("slot", 5), ("slot", 6)], "")
+
+
+async def test_a_read_that_hangs_is_found_and_made_apart(reader: Reader) -> None:
+    reader.node.fail("eth_getStorageAt", "hang", times=None)
+    found, failed = await reader.read(5)
+    assert found == []
+    assert "no complete answer" in failed
+    reader.now += retries.FIRST_WAIT
+    assert (await reader.read())[0] == [("floor", 5)]
+    assert (await reader.read(6))[0] == [("floor", 6)]
+
+
+async def test_only_endpoints_that_answer_give_an_old_block_up(reader: Reader) -> None:
+    fault = reader.node.fail("*", "status", 503, times=None)
+    assert (await reader.read(5, is_old=True))[0] == []
+    reader.node.faults.remove(fault)
+    for method in ("eth_getBalance", "eth_getStorageAt"):
+        reader.node.fail(method, "error", {"code": -32000, "message": "missing trie node"}, times=None)
+    reader.now += retries.FIRST_WAIT
+    found: list[tuple[str, int]] = []
+    async with asyncio.timeout(5):
+        while not found:  # the endpoint is usable again after a moment
+            await asyncio.sleep(0.05)
+            reader.now += retries.LONGEST_WAIT
+            found, _ = await reader.read(is_old=True)
+    assert found == [("floor", 5), ("slot", 5)]
+    assert "archive" in str(reader.wanted["floor", 5].error)
+
+
+async def test_many_readings_come_in_parts(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "STORED_AT_ONCE", 1)
+    assert await reader.read(*range(2, 20)) == (
+        [(name, number) for number in range(2, 20) for name in INVARIANTS],
+        "",
+    )
