@@ -104,7 +104,8 @@ class Lanes:
             heap.clear()
         for task in self._tasks.values():
             task.is_running = False
-            self._schedule(task, max(now, task.not_before) if task.is_changed else task.due)
+            at = min(task.due, self._until_change(task.group, int(clock() * 1000)) + now)
+            self._schedule(task, max(now if task.is_changed else at, task.not_before))
         self._interests, self._clock, self._limits = interests, clock, limits
         self._is_over = False
         self._threads = [
@@ -237,16 +238,19 @@ class Lanes:
         interval = group.interval / 1000
         if task.due <= now:
             task.due = task.base + max(0, math.floor((now - task.base) / interval) + 1) * interval
-        at = task.due
-        change = group.next_change()
-        if change is not None:
-            at = min(at, now + max(0.0, (change - result.at) / 1000))
+        at = min(task.due, now + self._until_change(group, result.at))
         if was_changed and not task.looks_again:
             at = min(at, now + LOOK_AGAIN)
         task.looks_again = was_changed and not task.looks_again
         if task.is_changed:
             at = min(at, now + GATHER)
         self._schedule(task, max(at, task.not_before))
+
+    @staticmethod
+    def _until_change(group: LiveGroup, at: int) -> float:
+        """Return the seconds from ``at`` (Unix ms) until an alert of the group changes by time alone."""
+        change = group.next_change()
+        return math.inf if change is None else max(0.0, (change - at) / 1000)
 
     def _schedule(self, task: _Task, at: float) -> None:
         slow = int(task.group.slow)

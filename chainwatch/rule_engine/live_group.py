@@ -14,7 +14,7 @@ import structlog
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.queries import Sample
 from chainwatch.promql.series import STALE, Labels, is_stale
-from chainwatch.rule_engine.restoring import moved
+from chainwatch.rule_engine.restoring import grace_after, moved
 from chainwatch.rule_engine.signals import RuleOf
 from chainwatch.rules.evaluation import (
     Alert,
@@ -33,6 +33,8 @@ QUICK_SECONDS = 0.02
 """CPU seconds that a group may take beside others; one that takes longer is evaluated in a lane of its own."""
 LOST_LOGGED = 3
 """Series that are named where their samples were refused."""
+LOST_LOGGED_EVERY = 60.0
+"""The least seconds between two such lines in the log about one group."""
 
 _log = structlog.get_logger(__name__)
 
@@ -80,6 +82,7 @@ class LiveGroup:
         self.first_at = zlib.crc32(name.encode("utf-8", "replace")) % self.interval
         """Where in its interval it is evaluated, in milliseconds."""
         self._move_by = 0
+        self._quiet_until = 0.0
         self._at = 0
         self._last_written: dict[Labels, tuple[int, float]] = {}
         self._status = tuple(
@@ -138,7 +141,7 @@ class LiveGroup:
         ``budget``: CPU seconds after which it is cut off; no batch of samples is seen in part meanwhile. It is cut off too
         once ``is_over``.
         """
-        self._apply_moves()
+        self._apply_moves(now)
         at = self._at = max(now, self._at + 1)
         result = Evaluated(at)
         began = time.thread_time()
@@ -222,19 +225,20 @@ class LiveGroup:
         if not batch:
             return
         appended = tsdb.append(batch, now)
-        if appended.refused:
+        if appended.refused and time.monotonic() > self._quiet_until:
+            self._quiet_until = time.monotonic() + LOST_LOGGED_EVERY
             examples = [repr(labels)[:200] for labels in list(appended.examples.values())[:LOST_LOGGED]]
             _log.warning(
                 "samples of a rule were refused", group=self.name, reasons=dict(appended.refused), of=examples
             )
 
-    def _apply_moves(self) -> None:
+    def _apply_moves(self, now: int) -> None:
         by, self._move_by = self._move_by, 0
         if not by:
             return
         self._at = min(self._at, self._at + by)
         self._last_written.clear()
-        self.keep_until += by if self.keep_until else 0
+        self.keep_until = max(self.keep_until + by, now + grace_after(abs(by)))
         self.states = [
             replace(state, alerts={labels: moved(alert, by) for labels, alert in state.alerts.items()})
             for state in self.states

@@ -195,6 +195,11 @@ def wanted_readings(connection: sa.Connection, network: str, limit: int) -> list
     return [_reading(row) for row in bulk.select(connection, _WANTED, (network, limit))]
 
 
+def is_any_wanted(connection: sa.Connection) -> bool:
+    """Return whether anything is still to be read of any network."""
+    return bool(bulk.select(connection, "SELECT 1 FROM invariant_readings WHERE is_wanted LIMIT 1"))
+
+
 def drop_readings(connection: sa.Connection, places: Collection[Place]) -> None:
     """Delete the readings at ``places``."""
     bulk.delete(connection, invariant_readings, PLACE, list(places))
