@@ -22,8 +22,11 @@ from chainwatch.checker.flow import Flow, FlowExtractor
 from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.checker.invariants.sessions import SessionError, compile_look_up
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
+from chainwatch.config.invariant_values import ValueSettings
+from chainwatch.config.invariants import TriggerSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import (
     ANY_TOPIC,
@@ -143,8 +146,14 @@ def compile_extractors(
     """Return one extractor for each kind of check. What is wrong goes to ``add``, what can match nothing to ``warn``."""
     flows = _compile_flows(parts, abis, add, warn)
     contracts = _Contracts(parts, abis, flows)
-    invariants = _compile_invariants(parts, contracts, add)
-    also = [network for network in parts.pessimism.networks.values() if network in parts.networks]
+    invariants = _compile_invariants(parts, contracts, add, warn)
+    for name, one in parts.look_ups.items():
+        try:
+            compile_look_up(name, one)
+        except SessionError as error:
+            add(("invariants", name), str(error))
+    layers = {name for one in parts.look_ups.values() for name in (one.layer1, one.layer2)}
+    also = [name for name in (*parts.pessimism.networks.values(), *sorted(layers)) if name in parts.networks]
     return (
         FlowExtractor(flows),
         InvariantExtractor(invariants, contracts, also),
@@ -235,6 +244,23 @@ class _Contracts:
         except AbiError as error:
             raise LookupError(str(error)) from error
 
+    def value(self, named: str) -> ValueSettings:
+        seen: list[str] = []
+        while named not in seen:
+            seen.append(named)
+            name, _, value = named.rpartition(".")
+            if name not in self._parts.invariants:
+                near = did_you_mean(name, list(self._parts.invariants)) or "write it as NAME.VALUE"
+                raise LookupError(f'no invariant is called "{name}". {near}')
+            values = self._parts.invariants[name].values
+            if value not in values:
+                near = did_you_mean(value, list(values)) or f"there are {', '.join(values)}"
+                raise LookupError(f'{name} has no value "{value}". {near}')
+            if values[value].invariant is None:
+                return values[value]
+            named = values[value].invariant or ""
+        raise LookupError(f"these are values of one another: {', '.join(seen)}")
+
     def flow(self, name: str) -> Flow:
         if name in self._flows:
             return self._flows[name]
@@ -272,9 +298,12 @@ class _Contracts:
         return self._abis[contract]
 
 
-def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add) -> list[Invariant]:
+def _compile_invariants(parts: Settings, contracts: _Contracts, add: _Add, warn: _Add) -> list[Invariant]:
     invariants: list[Invariant] = []
     for name, settings in parts.invariants.items():
+        if isinstance(settings.every, TriggerSettings) and settings.for_:
+            what = "time passes only from one event to the next, at which it is checked"
+            warn(("invariants", name, "for"), what, 'every = "block" checks it meanwhile, too')
         try:
             element = parts.elements.get(name)
             invariants.append(compile_invariant(settings, parts.networks, contracts, element))

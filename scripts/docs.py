@@ -121,7 +121,7 @@ TABLES: list[tuple[str, type[BaseModel]]] = [
     ("[[acknowledge]]", AcknowledgeSettings),
     ("[alerts]", AlertSettings),
 ]
-NOT_IN_TABLE = {"name", "attributes", "folder"}
+NOT_IN_TABLE = {"name", "attributes", "folder", "elements", "look_ups"}
 
 WORDS: list[tuple[Any, str]] = [
     (types.Duration, "duration"),

@@ -45,11 +45,9 @@ What else is watched, and by what:
   [`LogsDisputed`, `NetworkLagging` and `EndpointDegraded`](alerts.md).
 - Transfers that are late, forged, repeated or changed: [flows](writing-a-flow.md) and their [presets](presets.md).
 - A message without its deposit in the same receipt: a flow whose opening names the deposit as
-  [a sibling](writing-a-flow.md#two-events-of-one-transaction).
+  [a sibling](writing-a-flow.md#two-events-of-one-transaction), receipt by receipt; `deposits`, block by block.
 - Withdrawals that the L2 never sent (Monitorism `withdrawals`, `faultproof_withdrawals`): the
   [preset `op-stack`](presets.md#op-stack-withdrawals).
-- The share of a portal that one withdrawal takes, and output roots (Monitorism `fault`): `withdrawal_safety` and
-  `fault_detector` of [Pessimism's API](pessimism.md).
 
 Reads of state and events cannot do what Monitorism's `conservation_monitor` does (ether conserved in every L2 block), nor
 `withdrawals-v2` (proofs verified again), which need traces, nor `transaction_monitor`, which reads every transaction.
@@ -74,12 +72,13 @@ def _kind(kind: Kind) -> str:
         f"| `{one.name}` | {one.type} | {'required' if one.required else _code(one.default)} | {one.meaning} |"
         for one in parameters_of(kind)
     ]
-    condition = " and ".join(kind.template["assert"])
+    condition = " and ".join(kind.template.get("assert", []))
+    holds = f" Holds while `{condition}`." if condition else ""
     return "\n".join(
         [
             f"### `{kind.name}`",
             "",
-            f"{kind.about} {kind.template['severity']}. Holds while `{condition}`. *After:* {kind.source}",
+            f"{kind.about} {kind.template['severity']}.{holds} *After:* {kind.source}",
             "",
             "| parameter | type | default | meaning |",
             "|---|---|---|---|",

@@ -23,7 +23,7 @@ from chainwatch.ingestion.remote_write import (
 )
 from chainwatch.ingestion.snappy import TooLarge
 from chainwatch.rule_engine.intake import JSON, REMOTE_WRITE, Intake
-from chainwatch.rule_engine.pushing import PushGroups, TooManyGroups
+from chainwatch.rule_engine.pushing import PushGroups, TooMuchPushed
 from chainwatch.tsdb.model import Appended
 
 PUSHED = "/metrics/"
@@ -82,7 +82,9 @@ def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> li
             parsed = parse()
             intake.describe(parsed.metadata)
             intake.refuse(source, parsed.refusals.numbers)
-            return intake.append(source, parsed.series, now_ms()), parsed
+            appended = intake.append(source, parsed.series, now_ms())
+            known.settle(is_kept=not appended.refused)
+            return appended, parsed
 
         appended, parsed = await intake.run(work)
         await intake.stored()
@@ -110,7 +112,7 @@ def _answering(handler: Handler) -> Handler:
             return problem(415, str(error))
         except TooLarge as error:
             return problem(413, str(error))
-        except TooManyGroups as error:
+        except TooMuchPushed as error:
             return problem(429, str(error))
         except IngestionError as error:
             return problem(400, str(error))

@@ -128,25 +128,35 @@ async def _done(request: web.Request, writes: Writes, body: _Body) -> str:
 def _wanted(body: _Body, params: _Params) -> Session:
     """Return the session that a request describes. Raises ``Invalid``."""
     changes = _changes(body, params)
-    if params.end_height is not None:
-        raise Invalid("end_height is not supported: a session goes on until it is stopped")
     return Session(
-        (params.network or "").lower(),
-        params.type or "",
+        changes.layer or "",
+        changes.heuristic or "",
         dict(changes.params or {}),
         changes.severity or "",
         changes.destination or "",
         changes.message or "",
         changes.cooldown or 0,
-        params.start_height,
+        changes.start,
     )
 
 
 def _changes(body: _Body, params: _Params) -> Changes:
+    """Return what a request says of a session. Raises ``Invalid``."""
+    if params.end_height is not None:
+        raise Invalid("end_height is not supported: a session goes on until it is stopped")
     alerting = params.alerting_params or _Alerting()
     destination = alerting.destination or params.alert_destination or body.alert_destination
     severity = None if alerting.severity is None else alerting.severity.lower()
-    return Changes(params.given, severity, destination, alerting.message, alerting.cooldown_time)
+    return Changes(
+        (params.network or "").lower() or None,
+        params.type or None,
+        params.start_height,
+        params.given,
+        severity,
+        destination,
+        alerting.message,
+        alerting.cooldown_time,
+    )
 
 
 def _session(found: SessionView, vocabulary: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands about rule files."""
+"""The commands about rules."""
 
 from __future__ import annotations
 
@@ -7,15 +7,58 @@ from pathlib import Path
 
 import click
 
-from chainwatch.commands.common import FAILED, refusals
-from chainwatch.commands.options import as_json
+from chainwatch.commands.common import FAILED, accessing, print_more, refusals
+from chainwatch.commands.options import Duration, Moment, as_json, paged
 
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
 @click.group()
 def rules() -> None:
-    """Check rule files in Prometheus' format, and run their unit tests."""
+    """Show the rules in use, evaluate queries, check rule files in Prometheus' format, and run their unit tests."""
+
+
+@rules.command("list")
+@click.option("--state", help="Only rules in this state: inactive, pending or firing.")
+@paged("by group")
+@as_json
+@click.pass_obj
+def rules_list(config: Path, state: str | None, limit: int, after: str | None, as_json: bool) -> None:
+    """List the rules in use with the state of their alerts, by what is stored."""
+    from chainwatch.commands.show import rules as show
+    from chainwatch.operations.rule_states import list_rules
+
+    with accessing(config) as access:
+        page = access.read(list_rules, state=state, limit=limit, after=after)
+    show.rules(page.rows, as_json)
+    print_more(page)
+
+
+@rules.command("eval")
+@click.argument("query")
+@click.option(
+    "--at",
+    type=Moment(),
+    help="When to evaluate: a date, a time, Unix seconds, or 1h ago as 1h. Default: now.",
+)
+@click.option(
+    "--range", "range_", type=Duration(), metavar="TIME", help="Evaluate over so long before, such as 1h."
+)
+@click.option("--step", type=Duration(), metavar="TIME", help="How often, with --range. Default: 100 times.")
+@as_json
+@click.pass_obj
+def rules_eval(
+    config: Path, query: str, at: int | None, range_: float | None, step: float | None, as_json: bool
+) -> None:
+    """Evaluate QUERY, in PromQL, over the samples that are stored."""
+    from chainwatch.commands.show import rules as show
+    from chainwatch.rule_engine.stored_queries import evaluate_stored
+
+    if step is not None and range_ is None:
+        raise click.UsageError("--step needs --range")
+    with accessing(config) as access:
+        found = access.read(evaluate_stored, query, at, range_, step)
+    show.result(found, as_json)
 
 
 @rules.command("check")

@@ -28,6 +28,9 @@ def cross_check(draft: Draft, *, watches: bool) -> None:
     _check_assets(draft)
     for flow in draft.names("flows"):
         _check_flow(draft, ("flows", flow))
+    for name, one in draft.parts.look_ups.items():
+        _check_known(draft, ("invariants", name, "network"), one.layer1, "networks")
+        _check_known(draft, ("invariants", name, "l2"), one.layer2, "networks")
     for layer, network in draft.parts.pessimism.networks.items():
         _check_known(draft, ("pessimism", layer), network, "networks")
     _check_routes(draft)

@@ -24,7 +24,7 @@ from chainwatch.config.alerting import (
 )
 from chainwatch.config.api import ApiSettings
 from chainwatch.config.assets import AssetSettings
-from chainwatch.config.errors import ConfigError, Problem, expectation, key_text
+from chainwatch.config.errors import ConfigError, Problem, expectation, unset_text
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.for_each import FOR_EACH, Element, ForEach, names_in, path_in_file
 from chainwatch.config.inner_tables import inner_model
@@ -89,9 +89,6 @@ _FOR_EACH: TypeAdapter[Any] = TypeAdapter(ForEach)
 _LINK: TypeAdapter[str] = TypeAdapter(WebLink)
 _FILES: TypeAdapter[list[str]] = TypeAdapter(list[Text])
 _TOP_LEVEL = {"escalate_after", "external_url", "rule_files", *_TABLES, *_LISTS, *_SECTIONS}
-ALSO_SHOWN = 3
-"""The most further places that are named where a variable is not set."""
-
 _NOT_IN_FILE = {"name", "attributes"}
 
 MAX_INTEGER_BITS = 256
@@ -250,11 +247,7 @@ class Draft:
         """Add one problem for each variable, however often it is used."""
         for name, paths in self._unset_variables.items():
             first, *others = dict.fromkeys(paths)
-            also = ", ".join(key_text(path) for path in others[:ALSO_SHOWN])
-            more = f" and {len(others) - ALSO_SHOWN} more" if len(others) > ALSO_SHOWN else ""
-            used = f" (used by {also}{more} too)" if others else ""
-            problem = Problem(first, self.line_of(first), f"the environment variable {name} is not set{used}")
-            self.problems.append(problem)
+            self.problems.append(Problem(first, self.line_of(first), unset_text(name, others)))
 
     def _expand_lists(self) -> None:
         """Replace each invariant with lists by those that it becomes; one with mistakes in them is left out."""
@@ -286,6 +279,7 @@ class Draft:
         return Settings(
             folder=self._folder,
             elements=self._elements,
+            look_ups={name: one.look_up for name, one in self._kinds.items() if one.look_up},
             external_url=None if link is None else self._valid(_LINK, link, ("external_url",)),
             escalate_after=None if rise is None else self._valid(_RISE, rise, ("escalate_after",)),
             rule_files=self._valid(_FILES, self._data.get("rule_files", []), ("rule_files",)) or [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic_core import ErrorDetails
@@ -56,6 +57,18 @@ def key_text(path: KeyPath) -> str:
             text += "." if text else ""
             text += part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else json.dumps(part, ensure_ascii=False)
     return text
+
+
+ALSO_SHOWN = 3
+"""The most further places that are named where a variable is not set."""
+
+
+def unset_text(variable: str, others: Sequence[KeyPath]) -> str:
+    """Return the message that an environment variable is not set, which is used at ``others`` too."""
+    also = ", ".join(key_text(path) for path in others[:ALSO_SHOWN])
+    more = f" and {len(others) - ALSO_SHOWN} more" if len(others) > ALSO_SHOWN else ""
+    used = f" (used by {also}{more} too)" if others else ""
+    return f"the environment variable {variable} is not set{used}"
 
 
 _NOT_EMPTY = "text that is not empty"

@@ -26,6 +26,10 @@ class TriggerSettings(Table):
 
     contract: Text = Field(description="Contract that emits the event.")
     event: Text = Field(description="The event's name in the ABI, or its full signature.")
+    where: Text | None = Field(
+        default=None,
+        description="Condition on the event: blocks with others are not checked. Default: all events.",
+    )
 
 
 Every = Annotated[

@@ -26,6 +26,7 @@ from chainwatch.config.assets import AssetSettings
 from chainwatch.config.flows import FlowSettings
 from chainwatch.config.for_each import Element
 from chainwatch.config.invariants import InvariantSettings, PessimismSettings
+from chainwatch.config.kinds import LookUp
 from chainwatch.config.networks import ContractSettings, NetworkSettings
 from chainwatch.config.people import EscalationSettings, OnCallSettings, PersonSettings, RiseSettings
 from chainwatch.config.receivers import ALLOW_PRIVATE, ReceiverSettings
@@ -97,6 +98,9 @@ class Settings(Table):
     contracts: dict[str, ContractSettings] = Field(default={})
     flows: dict[str, FlowSettings] = Field(default={})
     invariants: dict[str, InvariantSettings] = Field(default={})
+    look_ups: dict[str, LookUp] = Field(
+        default={}, description="Invariants on what events claim, by name, as kinds say."
+    )
     elements: dict[str, Element] = Field(
         default={}, description="What those of the invariants are that `for_each` has made."
     )

@@ -51,6 +51,11 @@ class Group:
     pushed_at: float = 0.0
     failed_at: float = 0.0
 
+    @property
+    def size(self) -> int:
+        """How many series it has, without the times of its pushes."""
+        return sum(len(family.values) for family in self.families.values())
+
     def pushed(self, exposition: Exposition, now: float, *, replaces_all: bool) -> Group:
         """Return the group after a push at ``now``. Raises ``IngestionError`` for samples that have a time or are twice."""
         new = self._families(exposition)

@@ -41,16 +41,26 @@ class KnownLabels:
     def __init__(self, most: int = 250_000) -> None:
         self._most = most
         self._labels: dict[Hashable, Labels] = {}
+        self._new: list[Hashable] = []
 
     def get(self, key: Hashable) -> Labels | None:
         """Return the labels that came so before."""
         return self._labels.get(key)
 
     def keep(self, key: Hashable, labels: Labels) -> None:
-        """Keep labels."""
+        """Keep labels, for good if ``settle`` says so."""
         if len(self._labels) >= self._most:
             self._labels.clear()
+            self._new.clear()
         self._labels[key] = labels
+        self._new.append(key)
+
+    def settle(self, *, is_kept: bool) -> None:
+        """Keep what is new since the last time, or forget it: series that are refused must not fill the memory."""
+        if not is_kept:
+            for key in self._new:
+                self._labels.pop(key, None)
+        self._new.clear()
 
 
 def message_of(content_type: str, encoding: str) -> str:

@@ -14,7 +14,7 @@ from chainwatch.ingestion.text import Exposition
 from chainwatch.promql.series import NAME, STALE, Labels
 
 EXPORTED = "exported_"
-_KNOWN_MAX = 200_000
+_KNOWN_MIN = 1_000
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class TargetSeries:
                 live.add(series)
                 time = now
             found.setdefault((series, time), value)
+        if len(self._known) > 2 * len(exposition.samples) + _KNOWN_MIN:  # most are of earlier answers
+            self._known.clear()
         ended = self.live - live
         added = len(live - self.live)
         self.live = live
@@ -88,8 +90,6 @@ class TargetSeries:
         if known is None:
             self.limits.check(labels)
             known = self._with_target(labels)
-            if len(self._known) >= _KNOWN_MAX:
-                self._known.clear()
             self._known[labels] = known
         return known
 

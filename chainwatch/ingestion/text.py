@@ -49,25 +49,22 @@ class Exposition:
 
 
 class KnownSeries:
-    """The labels of series by how they are written, for documents that come again and again. Bounded."""
+    """The labels of series by how they are written, for documents that come again and again."""
 
-    def __init__(self, most: int = 100_000, characters: int = 50_000_000) -> None:
-        self._most = most
-        self._characters = characters
+    def __init__(self) -> None:
         self._labels: dict[str, Labels] = {}
-        self._length = 0
 
     def labels(self, written: str) -> Labels:
         """Return the labels that ``written`` stands for. Raises ``ValueError`` with the reason."""
         labels = self._labels.get(written)
         if labels is None:
-            labels = parse_series(written)
-            if len(self._labels) >= self._most or self._length > self._characters:
-                self._labels.clear()
-                self._length = 0
-            self._labels[written] = labels
-            self._length += len(written)
+            labels = self._labels[written] = parse_series(written)
         return labels
+
+    def trim(self, samples: int) -> None:
+        """Forget all once most are of earlier documents; the newest had so many ``samples``."""
+        if len(self._labels) > 2 * samples + _KNOWN_MIN:
+            self._labels.clear()
 
 
 def parse_exposition(
@@ -102,7 +99,9 @@ def parse_exposition(
             elif rest:
                 raise ValueError(_why_no_sample(rest))
         except ValueError as error:
+            known.trim(0)
             raise IngestionError(f"line {number}: {error}") from None
+    known.trim(len(found.samples))
     return found
 
 
@@ -238,6 +237,7 @@ def _why_no_sample(line: str) -> str:
     return f"expected NAME{{LABELS}} VALUE, with a time if wanted, found {quoted(line)}"
 
 
+_KNOWN_MIN = 1_000
 _QUOTED = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
 _BRACES_TEXT = rf'\{{[^"}}\n]*+(?:{_QUOTED}[^"}}\n]*+)*+\}}'
 _SAMPLE = re.compile(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -14,24 +13,22 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
-from chainwatch.config.invariants import InvariantSettings, TriggerSettings
-from chainwatch.invariants import held
+from chainwatch.invariants import held, sampling
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
+from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.listing import listing_of
 from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
 from chainwatch.invariants.retries import Retries
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
-from chainwatch.pipeline.checker import Page, Prints, fingerprint
+from chainwatch.pipeline.checker import Page, Prints
 from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
 from chainwatch.store import blocks, definitions, invariant_events, invariants
 
-VERSION = 1
-"""Raise it when the same configuration checks otherwise than before: all begins anew then."""
 READINGS_AT_ONCE = 50_000
 """Readings of one network that are asked for at a time: several blocks of many."""
 PREFIX = "invariants."
@@ -39,13 +36,14 @@ PREFIX = "invariants."
 
 
 class Wanted(NamedTuple):
-    """What is to be read from a network: the state of blocks, events of sessions, blocks before breaches."""
+    """What is to be read from a network: blocks, events of sessions, blocks before breaches, blocks to be sampled."""
 
     network: str
     running: Running
     blocks: Sequence[WantedBlock]
     events: Sequence[WantedEvents]
     searches: held.Searches
+    samples: Sequence[int]
 
 
 class InvariantChecker:
@@ -60,12 +58,17 @@ class InvariantChecker:
         networks: Collection[str],
         *,
         by_clock: bool = True,
+        sample_every: int | None = None,
     ) -> None:
-        """``networks`` are those that are followed. ``by_clock``: values may be unread for too long."""
+        """``networks`` are those that are followed. ``by_clock``: values may be unread for too long.
+
+        ``sample_every``: check at each so many blocks of what was read, once that is all.
+        """
+        self.sample_every = sample_every
         self._by_clock = by_clock
         self.extractor = extractor
         self.settings = settings
-        self.definitions = Definitions(extractor, settings)
+        self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks()
         self._searches = defaultdict[str, held.Searches](held.Searches)
@@ -74,9 +77,9 @@ class InvariantChecker:
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
     @classmethod
-    def of(cls, plan: Plan, *, by_clock: bool = True) -> InvariantChecker:
+    def of(cls, plan: Plan, *, by_clock: bool = True, sample_every: int | None = None) -> InvariantChecker:
         """Return the checker of ``plan``."""
-        return cls(plan.invariants, plan.settings, plan.watches, by_clock=by_clock)
+        return cls(plan.invariants, plan.settings, plan.watches, by_clock=by_clock, sample_every=sample_every)
 
     def clock(self, work: Work) -> float:
         """Return the clock's value in a transaction; where no time passes by the clock, always the same."""
@@ -120,15 +123,24 @@ class InvariantChecker:
             and (found := wanted_events(session, block, last)) is not None
         ]
         searches = self._searches[network]
-        if not (searches.wanted(connection, network, running.invariants) or wanted or events):
+        is_searching = bool(searches.load(connection, network, running.invariants))
+        samples: list[int] = []
+        is_idle = not (is_searching or wanted or events)
+        if is_idle and self.sample_every is not None and not invariants.is_any_wanted(connection):
+            samples = sampling.wanted(connection, network, checkpoint, self.sample_every)
+        if is_idle and not samples:
             return None
-        return Wanted(network, running, wanted, events, searches)
+        return Wanted(network, running, wanted, events, searches, samples)
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
         """Yield what was read. Raises ``ChainError``."""
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun
+        if wanted.samples:
+            others = sampling.others_of(wanted.running.invariants, wanted.network, pools)
+            yield await sampling.read(pools, pool, wanted.samples, others)
+            return
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
@@ -148,26 +160,7 @@ class InvariantChecker:
 
     def fingerprints(self, settings: Settings) -> Prints:
         """Return what each configured invariant, with the ABI files and addresses that it uses, compiles to."""
-        found: Prints = {}
-        for name, one in settings.invariants.items():
-            element = settings.elements.get(name)
-            if element is not None and element.is_sample:
-                continue
-            contracts = {
-                contract: (
-                    settings.contracts[contract].address,
-                    Path(settings.contracts[contract].abi).read_bytes(),
-                )
-                for contract in sorted(_contracts(one))
-                if contract in settings.contracts
-            }
-            flows = [settings.flows[flow] for flow in sorted(_flows(one)) if flow in settings.flows]
-            assets = settings.assets if flows else {}
-            whole = fingerprint(
-                [VERSION, one.model_dump(), contracts, flows, assets, element and element.template]
-            )
-            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(one), contracts]), whole)
-        return found
+        return {PREFIX + name: prints for name, prints in fingerprints(settings).items()}
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
         """Return the names under which something of the configuration's invariants is stored."""
@@ -185,22 +178,3 @@ class InvariantChecker:
         if page.names is None or any(name.startswith(PREFIX) for name in page.names):
             invariant_events.forget_events(connection)
         return None
-
-
-def _contracts(settings: InvariantSettings) -> set[str]:
-    named = {value.contract for value in settings.values.values()} - {None}
-    if isinstance(settings.every, TriggerSettings):
-        named.add(settings.every.contract)
-    return {name for name in named if name is not None}
-
-
-def _flows(settings: InvariantSettings) -> set[str]:
-    return {value.flow for value in settings.values.values() if value.flow is not None}
-
-
-def _event_kinds(settings: InvariantSettings) -> list[list[str | None]]:
-    """Return which events it reads, and what of them."""
-    kinds = [[value.contract, value.event, value.of] for value in settings.values.values() if value.event]
-    if isinstance(settings.every, TriggerSettings):
-        kinds.append([settings.every.contract, settings.every.event, None])
-    return kinds

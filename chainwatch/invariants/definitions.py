@@ -13,7 +13,13 @@ from chainwatch.checker.flow_terms import FlowProblem
 from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
-from chainwatch.checker.invariants.sessions import EventSession, Session, SessionError, compile_session
+from chainwatch.checker.invariants.sessions import (
+    EventSession,
+    Session,
+    SessionError,
+    compile_look_up,
+    compile_session,
+)
 from chainwatch.config import Settings, read_dict
 from chainwatch.config.for_each import FOR_EACH, Element, expand
 from chainwatch.config.invariants import InvariantSettings
@@ -42,7 +48,9 @@ class Running(NamedTuple):
 class Definitions:
     """Loads what is checked; what has not changed is not compiled again."""
 
-    def __init__(self, extractor: InvariantExtractor, settings: Settings) -> None:
+    def __init__(self, extractor: InvariantExtractor, settings: Settings, *, looks_up: bool = True) -> None:
+        """``looks_up``: what events claim is looked up now, which has no meaning in a replay."""
+        self._look_ups = settings.look_ups if looks_up else {}
         self._extractor = extractor
         self._settings = settings
         self._running: Running | None = None
@@ -83,7 +91,7 @@ class Definitions:
             if invariant.element is None or not invariant.element.is_sample
         }
         found |= self._of_lists(list(found.values()), lists)
-        sessions: dict[str, EventSession] = {}
+        sessions = {name: compile_look_up(name, one) for name, one in self._look_ups.items()}
         for one in stored:
             try:
                 made = compile_definition(one, self._settings, self._extractor)
@@ -91,7 +99,7 @@ class Definitions:
                 _log.warning("an invariant cannot be checked", invariant=one.name, reason=str(error))
                 continue
             if isinstance(made, EventSession):
-                sessions[one.name] = made
+                sessions.setdefault(one.name, made)
             else:
                 found.setdefault(one.name, made)
         return Running(revision, found, sessions)

@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from chainwatch.checker.invariants.invariant import EventMeasure, Invariant
+from chainwatch.checker.invariants.event_facts import EventMeasure
+from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.store import invariant_events, invariants
 
 
@@ -27,8 +28,10 @@ def measure(
     return found
 
 
-def _take(events: EventMeasure, counted: Sequence[Mapping[str, int]]) -> int | None:
+def _take(events: EventMeasure, counted: Sequence[Mapping[str, Any]]) -> Any:
     """Return what is taken of events; None for the last of none."""
+    if events.where is not None:
+        counted = [args for args in counted if events.where in args]
     if events.argument is None:
         return len(counted)
     numbers = [args[events.argument] for args in counted if events.argument in args]

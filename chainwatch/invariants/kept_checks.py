@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
+from chainwatch.invariants.stored_values import Counts
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import CHECKS_AS_OF, Check
 
@@ -21,6 +23,8 @@ class KeptChecks:
     def __init__(self) -> None:
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
+        self.counts: Counts = WeakKeyDictionary()
+        """What the transfers of flows count as; that follows from each alone."""
 
     def load(self, connection: sa.Connection) -> bool:
         """Make them those that are stored, at the beginning of a transaction; return whether they had to be loaded."""
@@ -40,9 +44,9 @@ class KeptChecks:
         """Return the checks of ``name``; they must not be changed."""
         return self._checks.get(name, [])
 
-    def __iter__(self) -> Iterator[str]:
-        """Yield the names of invariants with checks."""
-        return iter(self._checks)
+    def unanswered(self) -> list[str]:
+        """Return the names of the invariants whose last check has no answer yet."""
+        return [name for name, checks in self._checks.items() if checks and checks[-1].holds is None]
 
     def add(self, connection: sa.Connection, added: Iterable[tuple[str, Check]]) -> None:
         """Store new checks, by their invariants; those that are stored stay as they are."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from chainwatch.checker.extractor import EventKind
+from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import held, judging, listing, sessions
+from chainwatch.invariants import held, judging, listing, sampling, sessions
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
 from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
+from chainwatch.invariants.sampling import SampledBlocks
+from chainwatch.invariants.triggers import Trigger, is_due
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
@@ -32,17 +34,6 @@ TIDIED = "invariants_tidied"
 _PREFIX_LENGTH = len("invariants.")
 
 
-class Trigger(NamedTuple):
-    """A block at which invariants may have to be checked. ``previous`` is the block before, where that is known.
-
-    ``is_provisional``: a newer block takes its place, as this one ends a range that was read at once.
-    """
-
-    header: Header
-    previous: Header | None
-    is_provisional: bool
-
-
 class InvariantTransaction:
     """See ``chainwatch.pipeline.checker.CheckerTransaction``."""
 
@@ -50,11 +41,10 @@ class InvariantTransaction:
         self._checker = checker
         self._work = work
         self._connection = work.connection
-        self._reasons: dict[str, str] = {}
-        """Why invariants are to be judged, by name."""
+        self._reasons: dict[str, str] = {}  # why invariants are to be judged, by name
         self._remeasured: set[str] = set()
         """Networks of which events came or went in blocks that may have been read already."""
-        self._triggers: dict[tuple[EventKind, str], dict[int, Header]] = {}
+        self._triggers: dict[tuple[EventTrigger, str], dict[int, Header]] = {}
         self._fresh: dict[Place, Reading] = {}  # what this transaction has stored
         self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
@@ -71,9 +61,8 @@ class InvariantTransaction:
             self._is_loaded = True
             if kept.load(self._connection):
                 now = self._checker.clock(self._work)
-                for name in kept:
-                    if kept.of(name) and kept.of(name)[-1].holds is None:
-                        self._checker.waiting.setdefault(name, now)
+                for name in kept.unanswered():
+                    self._checker.waiting.setdefault(name, now)
         return kept
 
     # --- what was found and read
@@ -86,7 +75,10 @@ class InvariantTransaction:
         invariant_events.add_events(self._connection, rows)
         for event in found:
             header = Header(event.block, event.block_hash, b"", event.timestamp)
-            self._triggers.setdefault((event.kind, event.network), {})[event.block] = header
+            for where in (None, *event.args):
+                self._triggers.setdefault((EventTrigger(event.kind, where), event.network), {})[
+                    event.block
+                ] = header
             known = self._before.get(event.network)
             if known is not None and event.block <= known.number:
                 self._remeasured.add(event.network)
@@ -97,6 +89,10 @@ class InvariantTransaction:
             sessions.apply(self._work, result, self._checker.waiting)
         elif isinstance(result, HeldFound):
             held.apply(self._work, result)
+        elif isinstance(result, SampledBlocks):
+            running, checks = self._running.invariants, self._checks
+            sampling.apply(self._connection, running, checks, result, self._reading, self._misaligned)
+            self._reasons |= dict.fromkeys(running, "")
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -245,9 +241,11 @@ class InvariantTransaction:
             elif isinstance(invariant.every, tuple):
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
-            else:
+            elif self._checker.sample_every is None:
                 is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
-                some = [one for one in triggers if is_counted and _is_due(invariant.every, one)]
+                some = [one for one in triggers if is_counted and is_due(invariant.every, one)]
+            else:
+                some = []
             if some:
                 due[name] = some
         if due:
@@ -346,10 +344,8 @@ class InvariantTransaction:
 
     def _is_final(self, network: str, check: Check) -> bool:
         """Return whether no further block of ``network`` can be as early as ``check``."""
-        seen, block_time = (
-            self._work.seen.get(network, -1),
-            self._checker.settings.networks[network].block_time,
-        )
+        seen = self._work.seen.get(network, -1)
+        block_time = self._checker.settings.networks[network].block_time
         if block_time is None or block_time < 1:  # several blocks may have one timestamp
             return seen > check.timestamp
         known = self._work.checkpoints.get(network)
@@ -391,10 +387,3 @@ class InvariantTransaction:
                 reason = listing.NO_LONGER_LISTED
             judging.end_all(self._work, name, reason)
         schema.set_property(self._connection, TIDIED, str(running.revision))
-
-
-def _is_due(every: object, trigger: Trigger) -> bool:
-    """Return whether a check is due at a block: at each, or at the first one of each period of ``every`` seconds."""
-    if not isinstance(every, float | int) or trigger.previous is None:
-        return True
-    return trigger.header.timestamp // every > trigger.previous.timestamp // every

@@ -22,6 +22,7 @@ from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
 from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, EventSession, Session
 from chainwatch.config import ConfigError, Settings
+from chainwatch.config.kinds import LookUp
 from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition, listed, settings_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
@@ -94,6 +95,7 @@ def list_invariants(connection: sa.Connection, context: Context, now: float) -> 
     files = [
         view for name in context.settings.invariants for view in _of_file(connection, context.settings, name)
     ]
+    files += [_of_look_up(connection, name, one) for name, one in context.settings.look_ups.items()]
     return [*files, *(_of_definition(connection, context.settings, one) for one in made)]
 
 
@@ -123,7 +125,8 @@ def save_invariant(
     if not re.fullmatch(NAME, name):
         raise Invalid("the name has 1 to 200 letters, digits, `.`, `-` and `_`")
     known = definitions.find(connection, name)
-    if name in context.settings.invariants or (known is not None and known.kind != INVARIANT):
+    of_file = {*context.settings.invariants, *context.settings.look_ups}
+    if name in of_file or (known is not None and known.kind != INVARIANT):
         raise Conflict(f"{name} is an invariant of the configuration file, or a session: change it there")
     if known is None and len(definitions.kept(connection)) >= INVARIANTS_MAX:
         raise Conflict(f"there are {INVARIANTS_MAX} invariants: delete some")
@@ -201,6 +204,11 @@ def _of_file(connection: sa.Connection, settings: Settings, name: str) -> list[I
     ]
 
 
+def _of_look_up(connection: sa.Connection, name: str, one: LookUp) -> InvariantView:
+    networks = (one.layer1, one.layer2)
+    return _view(connection, name, FILE, one.severity, one.heuristic, networks, "waiting")
+
+
 def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
     state = "waiting" if stored.is_running else "stopped"
     if stored.kind != SESSION:
@@ -272,6 +280,10 @@ def check_views(connection: sa.Connection, name: str) -> list[CheckView]:
 async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTest:
     """Read what the configured invariant ``name`` reads now, or ``at`` a block where it reads one network only."""
     invariant = next((one for one in plan.invariants.invariants if one.name == name), None)
+    if name in plan.settings.look_ups:
+        raise Invalid(
+            f"{name} looks up what events claim: `chainwatch invariants show {name}` says how it stands"
+        )
     if invariant is None:
         known = [one.name for one in plan.invariants.invariants]
         raise NotFound(no_such("invariant", name, known))

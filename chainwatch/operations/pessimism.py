@@ -31,8 +31,14 @@ class SessionView(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What of a session is to be changed; None for what stays. A parameter that is null is dropped."""
+    """What of a session is to be changed; None for what stays. A parameter that is null is dropped.
 
+    With another heuristic the parameters are those given, with another layer ``start`` is.
+    """
+
+    layer: str | None = None
+    heuristic: str | None = None
+    start: int | None = None
     params: Mapping[str, Any] | None = None
     severity: str | None = None
     destination: str | None = None
@@ -64,12 +70,19 @@ def update(connection: sa.Connection, context: Context, now: float, *, name: str
     known = _find(connection, name)
     session = msgspec.json.decode(known.settings, type=Session)
     given = {key: value for key, value in msgspec.structs.asdict(changes).items() if value is not None}
-    if changes.params is not None:
-        merged = {**session.params, **changes.params}
+    is_other = changes.heuristic not in (None, session.heuristic)
+    if changes.params is not None or is_other:
+        merged = {**({} if is_other else session.params), **(changes.params or {})}
         given["params"] = {key: value for key, value in merged.items() if value is not None}
-    session = msgspec.structs.replace(session, **given)
-    _check(context, name, session)
-    definitions.save(connection, known._replace(settings=_json(session), updated_at=now))
+    if is_other or changes.layer not in (None, session.layer):
+        given["start"] = changes.start  # a block of another network means nothing here
+    changed = msgspec.structs.replace(session, **given)
+    compiled = _check(context, name, changed)
+    definitions.save(connection, known._replace(settings=_json(changed), updated_at=now))
+    if (changed.layer, changed.heuristic) != (session.layer, session.heuristic) or changes.start is not None:
+        invariants.forget(connection, name)
+        if isinstance(compiled, EventSession) and changed.start is not None:
+            invariants.move_cursor(connection, name, compiled.network, changed.start - 1)
     return name
 
 

@@ -20,7 +20,10 @@ from chainwatch.rules.model import AlertingRule
 from chainwatch.rules.placed import PlacedGroup, rule_keys, with_distinct_names
 from chainwatch.rules.status import GroupStatus, RuleStatus
 from chainwatch.store import rule_alerts
+from chainwatch.store.alerting import alerts as stored_alerts
 
+RULE_FAILING = "RuleFailing"
+"""The alert about a rule that cannot be evaluated."""
 CURSORS = Cursors("rules", 1)
 ALERTS_MAX = 100
 """Alerts of one rule that are shown."""
@@ -114,11 +117,22 @@ def _stored(connection: sa.Connection, context: Context) -> Iterator[GroupStatus
         state: Literal["pending", "firing"] = "firing" if one.state == "firing" else "pending"
         alert = Alert(Labels(one.labels), {}, state, float("nan"), one.active_at, one.fired_at)
         alerts.setdefault(one.rule, []).append(alert)
+    failing = {
+        (alert.labels.get("rule"), alert.labels.get("group")): alert.annotations.get("description", "")
+        for alert, _ in stored_alerts.unresolved(connection)
+        if alert.source == "rule" and alert.labels.get("alertname") == RULE_FAILING
+    }
     default = context.settings.evaluation.interval
     for name, group in with_distinct_names(placed):
         keys = rule_keys(name, group.group)
         rules = tuple(
-            RuleStatus(key, rule, alerts=tuple(alerts.get(key, ())))
+            RuleStatus(
+                key,
+                rule,
+                "unknown" if (error := failing.get((rule.name, name))) is None else "err",
+                error or "",
+                alerts=tuple(alerts.get(key, ())),
+            )
             for key, rule in zip(keys, group.group.rules, strict=True)
         )
         interval = group.group.interval

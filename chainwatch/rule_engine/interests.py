@@ -10,7 +10,7 @@ from chainwatch.promql.series import Labels
 from chainwatch.promql.syntax import Matcher, Node, RangeSelector, Selector, Subquery, children, walk
 
 REMEMBERED_MAX = 500_000
-"""Series of which it is remembered who reads them."""
+"""Series of which it is remembered who reads them: by hashes, as others than the database must not keep labels alive."""
 
 Matchers = tuple[Matcher, ...]
 _NOBODY: frozenset[str] = frozenset()
@@ -22,7 +22,7 @@ class Interests:
     def __init__(self, queries: Mapping[str, Iterable[Query]]) -> None:
         self._by_pair: dict[tuple[str, str], list[tuple[Matchers, str]]] = {}
         self._others: list[tuple[Matchers, str]] = []
-        self._known: dict[Labels, frozenset[str]] = {}
+        self._known: dict[int, frozenset[str]] = {}
         found = [
             (node.matchers, group)
             for group, some in queries.items()
@@ -43,11 +43,11 @@ class Interests:
 
     def of(self, labels: Labels) -> frozenset[str]:
         """Return the names of the groups with a selector that finds the series."""
-        known = self._known.get(labels)
+        known = self._known.get(hash(labels))
         if known is None:
             if len(self._known) >= REMEMBERED_MAX:
                 self._known.clear()
-            known = self._known[labels] = self._find(labels)
+            known = self._known[hash(labels)] = self._find(labels)
         return known
 
     def _find(self, labels: Labels) -> frozenset[str]:

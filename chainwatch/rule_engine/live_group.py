@@ -6,6 +6,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import structlog
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.queries import Sample
 from chainwatch.promql.series import STALE, Labels, is_stale
-from chainwatch.rule_engine.restoring import moved
+from chainwatch.rule_engine.restoring import grace_after, moved
 from chainwatch.rule_engine.signals import RuleOf
 from chainwatch.rules.evaluation import (
     Alert,
@@ -33,6 +34,8 @@ QUICK_SECONDS = 0.02
 """CPU seconds that a group may take beside others; one that takes longer is evaluated in a lane of its own."""
 LOST_LOGGED = 3
 """Series that are named where their samples were refused."""
+LOST_LOGGED_EVERY = 60.0
+"""The least seconds between two such lines in the log about one group."""
 
 _log = structlog.get_logger(__name__)
 
@@ -74,12 +77,14 @@ class LiveGroup:
             for key, rule in zip(keys, placed.group.rules, strict=True)
         ]
         self.states = [RuleState() for _ in keys]
-        self.slow = False
+        self.lane = 0
+        """Where it is evaluated: 0 beside most others, higher ones where it takes longer."""
         self.keep_until = 0
         """Until when (Unix ms) alerts stay that are not given any more: samples may be missing yet."""
         self.first_at = zlib.crc32(name.encode("utf-8", "replace")) % self.interval
         """Where in its interval it is evaluated, in milliseconds."""
         self._move_by = 0
+        self._quiet_until = 0.0
         self._at = 0
         self._last_written: dict[Labels, tuple[int, float]] = {}
         self._status = tuple(
@@ -130,19 +135,20 @@ class LiveGroup:
         tsdb: Tsdb,
         now: int,
         limits: Limits,
-        budget: float | None = None,
+        budget: float = math.inf,
         is_over: Callable[[], bool] = lambda: False,
+        waits: bool = False,
     ) -> Evaluated:
         """Evaluate all rules for the time ``now`` (Unix ms), and write what they give to ``tsdb``.
 
-        ``budget``: CPU seconds after which it is cut off; no batch of samples is seen in part meanwhile. It is cut off too
-        once ``is_over``.
+        ``budget``: CPU seconds after which it is cut off, as it is once ``is_over``. ``waits``: appends wait for each rule,
+        so that it sees no batch in part.
         """
-        self._apply_moves()
+        self._apply_moves(now)
         at = self._at = max(now, self._at + 1)
         result = Evaluated(at)
         began = time.thread_time()
-        seconds = limits.seconds if budget is None else min(budget, limits.seconds)
+        seconds = min(budget, limits.seconds)
         results = evaluate_group(
             self.prepared,
             tuple(self.states),
@@ -154,14 +160,11 @@ class LiveGroup:
         statuses = list(self._status)
         rule_began = began
         for index in range(len(self.rules)):
-            if budget is None:
+            with tsdb.reading() if waits else nullcontext():
                 one = next(results)
-            else:
-                with tsdb.reading():
-                    one = next(results)
             ended = time.thread_time()
             is_last = one.error is None and index + 1 == len(self.rules)
-            if is_over() or (budget is not None and ended - began > budget and not is_last):
+            if is_over() or (ended - began > budget and not is_last):
                 result.cut_off = True
                 break
             self._take(index, one, tsdb, result)
@@ -222,19 +225,20 @@ class LiveGroup:
         if not batch:
             return
         appended = tsdb.append(batch, now)
-        if appended.refused:
+        if appended.refused and time.monotonic() > self._quiet_until:
+            self._quiet_until = time.monotonic() + LOST_LOGGED_EVERY
             examples = [repr(labels)[:200] for labels in list(appended.examples.values())[:LOST_LOGGED]]
             _log.warning(
                 "samples of a rule were refused", group=self.name, reasons=dict(appended.refused), of=examples
             )
 
-    def _apply_moves(self) -> None:
+    def _apply_moves(self, now: int) -> None:
         by, self._move_by = self._move_by, 0
         if not by:
             return
         self._at = min(self._at, self._at + by)
         self._last_written.clear()
-        self.keep_until += by if self.keep_until else 0
+        self.keep_until = max(self.keep_until + by, now + grace_after(abs(by)))
         self.states = [
             replace(state, alerts={labels: moved(alert, by) for labels, alert in state.alerts.items()})
             for state in self.states
@@ -247,7 +251,7 @@ class LiveGroup:
         """How it stands now."""
         evaluated_at, seconds = self._evaluated
         return GroupStatus(
-            self.name, self.placed, self.interval / 1000, self._status, evaluated_at, seconds, self.slow
+            self.name, self.placed, self.interval / 1000, self._status, evaluated_at, seconds, self.lane > 0
         )
 
 

@@ -32,10 +32,11 @@ FLUSH_EVERY = 1.0
 """Seconds after which samples are written for which nobody waits."""
 SAVE_EVERY = 10.0
 EXPIRE_EVERY = 60.0
+"""Seconds between two looks for samples to save as chunks, and for series to forget."""
 BATCHES_SECONDS = 2_400.0
-"""Seconds after which samples are saved as chunks however few they are: two thousand at 1 s, 160 at 15 s."""
+"""Seconds after which samples are saved as a chunk however few they are. At 15 s there are enough before."""
 BATCHES_BYTES = 64_000_000
-"""The most that batches may take."""
+"""The most that batches may take; beyond it, the samples of the oldest ones are saved as chunks."""
 _AT_ONCE = 100
 """Series that are saved or deleted in one transaction, so that no other write waits long."""
 _PAUSE = 0.05
@@ -89,6 +90,7 @@ class Persistence:
         self._unwritten = no_entries()
         self._new: list[StoredSeries] = []
         self._overflowed = False
+        self._failing = False
         self._next_series = 1
         self._batch = 1
         self._written = 0
@@ -114,8 +116,10 @@ class Persistence:
                 try:
                     await self.step(database)
                 except StoreError as error:
-                    _log.warning("samples_not_stored", error=str(error), unwritten=len(self._unwritten.times))
+                    self._note_failure(error)
                     await asyncio.sleep(FLUSH_EVERY)
+                else:
+                    self._note_success()
         finally:
             with suppress(StoreError):
                 await asyncio.shield(self._flush(database))
@@ -162,6 +166,18 @@ class Persistence:
             gone = self._gone[:_AT_ONCE]
             await database.write(lambda connection: samples.delete_series(connection, gone))
             del self._gone[:_AT_ONCE]
+
+    def _note_failure(self, error: StoreError) -> None:
+        if not self._failing:
+            _log.error(
+                "samples_not_stored", error=str(error), consequence="they stay in memory until they are"
+            )
+        self._failing = True
+
+    def _note_success(self) -> None:
+        if self._failing:
+            _log.info("samples_stored_again")
+        self._failing = False
 
     async def _flush(self, database: Database) -> None:
         """Write all that was appended, and let those go on who wait for it."""
@@ -291,13 +307,12 @@ class Persistence:
             series = merged.get(series, series)
             self._unsaved[series] = _Unsaved(batch, count, count + 1 + series.id % CHUNK)
         self._gone = sorted(restored.gone)
-        now = self._steady()
-        self._marks.append(_Mark(now, min(restored.batches, default=1), 0))
         self._batch = max(restored.batches, default=0) + 1
+        self._marks.append(_Mark(self._steady(), self._batch, 0))  # the batches count as written after it
         self._written = sum(restored.batches.values())
 
 
 def _encoded(new: Sequence[StoredSeries], entries: Entries) -> tuple[list[tuple[int, bytes]], bytes]:
-    """Return the rows of new series, and a batch. Of samples whose series is gone, nobody will know the series."""
+    """Return the rows of new series, and a batch. Samples of series that are gone will be skipped when it is read."""
     rows = [(series.id, write_labels(series.labels)) for series in new]
     return rows, encode_batch((series.id for series in entries.series), entries.times, entries.values)

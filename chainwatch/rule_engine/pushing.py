@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 
@@ -26,14 +27,23 @@ from chainwatch.tsdb.model import Appended
 REPEAT_EVERY = 15.0
 """Seconds between two samples of a group that nobody pushes to."""
 GROUPS_MAX = 10_000
+SERIES_MAX = 200_000
+"""The most groups, and series of all of them."""
 SAMPLES_MAX = 50_000
-"""The most groups, and samples of one push."""
+"""The most samples of one push."""
 
 _log = structlog.get_logger(__name__)
 
 
-class TooManyGroups(IngestionError):
-    """A group cannot be made beside those that there are."""
+class TooMuchPushed(IngestionError):
+    """Groups, or series of them, beyond what is kept."""
+
+
+class _Change(NamedTuple):
+    """What became of the samples of a change, and what is done once it is stored."""
+
+    appended: Appended
+    stored: Awaitable[None]
 
 
 class PushGroups:
@@ -44,6 +54,7 @@ class PushGroups:
         self._intake = intake
         self._clock = clock
         self._groups: dict[Labels, Group] | None = None
+        self._series = 0
         self._changing = asyncio.Lock()
         self._last = 0
         """The time (Unix ms) of the newest samples: of no series two may have the same."""
@@ -59,25 +70,26 @@ class PushGroups:
         exposition = await self._intake.run(parse)
         async with self._changing:
             groups = await self._loaded()
-            before = groups.get(labels)
-            if before is None and len(groups) >= GROUPS_MAX:
-                raise TooManyGroups(f"there are {GROUPS_MAX} groups of pushed metrics: delete some")
-            before = before or Group(labels)
+            before = groups.get(labels) or Group(labels)
             now = self._clock()
             try:
                 after = before.pushed(exposition, now, replaces_all=replaces_all)
+                self._check_size(before, after)
             except IngestionError:
                 if labels in groups:
                     await self._change(before, before.failed(now))
                 raise
-            return await self._change(before, after)
+            change = await self._change(before, after)
+        await change.stored
+        return change.appended
 
     async def delete(self, labels: Labels) -> None:
         """Delete the group of ``labels``, if there is one; its series end. Raises ``StoreError``."""
         async with self._changing:
             group = (await self._loaded()).get(labels)
-            if group is not None:
-                await self._change(group, None)
+            change = None if group is None else await self._change(group, None)
+        if change is not None:
+            await change.stored
 
     async def repeat(self) -> None:
         """Add fresh samples of all groups again and again, until cancelled."""
@@ -93,8 +105,16 @@ class PushGroups:
                 _log.warning("pushed groups are not read", reason=str(error))
             await asyncio.sleep(REPEAT_EVERY)
 
-    async def _change(self, before: Group, after: Group | None) -> Appended:
-        """Store what a group is now, and add its samples, with the ends of series that it has no more."""
+    def _check_size(self, before: Group, after: Group) -> None:
+        """Raise ``TooMuchPushed`` for a group, or series, beyond what is kept."""
+        assert self._groups is not None
+        if before.labels not in self._groups and len(self._groups) >= GROUPS_MAX:
+            raise TooMuchPushed(f"there are {GROUPS_MAX} groups of pushed metrics: delete some")
+        if self._series + after.size - before.size > SERIES_MAX:
+            raise TooMuchPushed(f"all groups of pushed metrics have {SERIES_MAX} series at most: delete some")
+
+    async def _change(self, before: Group, after: Group | None) -> _Change:
+        """Add the samples of what a group is now, with the ends of series that it has no more, and begin to store it."""
         values = {} if after is None else after.values()
         ended = dict.fromkeys(before.values().keys() - values.keys(), STALE) if before.pushed_at else {}
         labels = before.labels
@@ -104,14 +124,16 @@ class PushGroups:
         else:
             self._groups[labels] = after
             self._intake.describe(after.metadata())
-        appended = await self._append([*values.items(), *ended.items()])
-        await asyncio.gather(
-            self._database.write(
-                lambda c: push_groups.delete(c, labels) if after is None else push_groups.save(c, after)
-            ),
-            self._intake.stored(),
+        self._series += (0 if after is None else after.size) - before.size
+        writing = self._database.hand_over(
+            lambda c: push_groups.delete(c, labels) if after is None else push_groups.save(c, after)
         )
-        return appended
+        appended = await self._append([*values.items(), *ended.items()])
+
+        async def store() -> None:
+            await asyncio.gather(asyncio.wrap_future(writing), self._intake.stored())
+
+        return _Change(appended, asyncio.ensure_future(store()))
 
     async def _append(self, values: Iterable[tuple[Labels, float]]) -> Appended:
         now = self._last = max(math.floor(self._clock() * 1000), self._last + 1)
@@ -123,6 +145,7 @@ class PushGroups:
         if self._groups is None:
             stored = await self._database.read(push_groups.load)
             self._groups = {group.labels: group for group in stored}
+            self._series = sum(group.size for group in stored)
             for group in stored:
                 self._intake.describe(group.metadata())
         return self._groups

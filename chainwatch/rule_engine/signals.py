@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.model import RULE, SENT_SEVERITY, Signal
+from chainwatch.operations.rule_states import RULE_FAILING as RULE_FAILING
 from chainwatch.promql.arithmetic import format_float
 from chainwatch.rules.evaluation import Alert
 from chainwatch.support.bounds import LABEL_MAX, cut, cut_labels
 
-RULE_FAILING = "RuleFailing"
 GONE = "rule removed"
 EVALUATED = "evaluated"
 ENDED = "recovered"
@@ -48,7 +48,7 @@ def annotations_of(alert: Alert, rule: RuleOf, external_url: str) -> dict[str, s
     """Return the rule's annotations, with the value, the query and a link to it where the rule has none of that name."""
     own = {"value": format_float(alert.value), "query": _storable(rule.query)}
     if external_url:
-        own["query_url"] = f"{external_url.rstrip('/')}/ui/query?query={quote(rule.query[:2000], safe='')}"
+        own["query_url"] = f"{external_url.rstrip('/')}/ui/rules?name={quote(rule.name[:500], safe='')}"
     texts = {name: _storable(text) for name, text in alert.annotations.items() if name and "\0" not in name}
     return {**own, **texts}
 

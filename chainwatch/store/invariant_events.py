@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from chainwatch.store import bulk, occurrences
 from chainwatch.store.invariant_tables import invariant_events
 
-Counted = tuple[str, int, int, str, str, int, dict[str, int]]
-"""An event: network, block, log index, contract, signature, timestamp, its integers by name."""
+Counted = tuple[str, int, int, str, str, int, dict[str, Any]]
+"""An event: network, block, log index, contract, signature, timestamp, what is kept of it by name."""
 
 
 def add_events(connection: sa.Connection, events: Iterable[Counted]) -> None:
@@ -24,7 +24,7 @@ def add_events(connection: sa.Connection, events: Iterable[Counted]) -> None:
 def events_between(
     connection: sa.Connection, network: str, kind: tuple[str, str], since: float, until: int, block: int
 ) -> list[dict[str, Any]]:
-    """Return the integers of the events of ``kind`` with ``since`` < timestamp <= ``until``, up to ``block``, in order."""
+    """Return what is kept of the events of ``kind`` with ``since`` < timestamp <= ``until``, up to ``block``, in order."""
     e = invariant_events.c
     here = sa.and_(
         e.network == network,

@@ -76,6 +76,8 @@ class Tsdb:
 
     def limit(self, limits: TsdbLimits) -> None:
         """Hold to other limits from now on. What is there beyond them leaves with time."""
+        if limits == self.limits:
+            return
         with self._turns.writing(), self._lock:
             self.limits = limits
             self._set_windows()

@@ -111,7 +111,7 @@ async def layers(anvil_factory: Callable[..., Anvil], tmp_path: Path) -> AsyncIt
         name: {"chain_id": node.chain_id, "rpc": [node.http_url], "poll_interval": "100ms", "start_block": 0}
         for name, node in (("ethereum", first), ("optimism", second))
     }
-    config = {
+    config: dict[str, Any] = {
         "store": {"url": url},
         "api": {"listen": f"127.0.0.1:{port}"},
         "networks": networks,
@@ -124,6 +124,11 @@ async def layers(anvil_factory: Callable[..., Anvil], tmp_path: Path) -> AsyncIt
             running = Layers(first, second, database, f"http://127.0.0.1:{port}")
         except ArtifactError as error:
             missing("solc", str(error))
+        layers = {"network": "ethereum", "l2": "optimism", "passer": running.passer}
+        config["invariants"] = {
+            "roots": {"kind": "output_roots", "contract": running.portal, **layers},
+            "proven": {"kind": "proven_withdrawals", "portal": running.portal, "share": 20, **layers},
+        }
         async with open_session() as session:
             plan = make_plan(read_dict(config))
             monitor = Monitor(plan, database, session, companions=server.companions(lambda: None))
@@ -161,6 +166,7 @@ async def test_forged_and_large_withdrawals_are_alerts_and_others_none(layers: L
         f"Pause it. its 3 ETH are 30 % of the 10 ETH of {layers.portal} on ethereum",
     ]
     assert len(await layers.faults(forged, 1)) == 1
+    assert len(await layers.faults("proven", 3)) == 3
     assert len(await layers.faults(sent, 2)) == 2
 
 
@@ -176,7 +182,7 @@ async def test_output_roots_that_are_not_the_l2s_are_alerts_and_right_ones_none(
     layers.first.send(layers.portal, create, 0, bytes(32), number)
     layers.first.send(layers.portal, create, 0, right, 10**15)
     found = await layers.faults(name, 3)
-    assert len(found) == 3
+    assert len(found) == len(await layers.faults("roots", 3)) == 3
     assert f"as output root of block {number - 1} of optimism, which is 0x" in found[0]
     assert f"0x{bytes(32).hex()} is proposed as output root of block {number}" in found[1]
     assert f"block {10**15} of optimism, which does not exist" in found[2]

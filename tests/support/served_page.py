@@ -78,6 +78,16 @@ def config(url: str, port: int) -> dict[str, Any]:
         "intervals": {"office": {"times": ["09:00-17:00"], "weekdays": ["monday-friday"]}},
         "oncall": {"primary": {"layers": [{"people": ["anna", "ben"], "start": "2026-01-05"}]}},
         "escalations": {"wake": {"repeat": 1, "steps": [{"wait": "5m", "notify": ["oncall:primary"]}]}},
+        "rules": [
+            {
+                "alert": "QueueGrows",
+                "query": 'deriv(queue_depth{queue=~"' + "a" * 120 + '|<b>"}[10m]) > 0',
+                "for": "5m",
+                "severity": "P1",
+                "annotations": {"summary": "{{ $labels.queue }} <script>alert(1)</script>"},
+            },
+            {"record": "queue:depth:max", "query": "max by (queue) (queue_depth)", "group": "queues"},
+        ],
         "routes": [
             {
                 "match": {"severity": ["P0", "P1"]},

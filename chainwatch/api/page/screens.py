@@ -15,6 +15,7 @@ from chainwatch.api.page import (
     networks,
     now,
     oncall,
+    rules,
     silences,
     transfers,
 )
@@ -27,6 +28,7 @@ SCREENS: Sequence[Screen] = (
     *silences.SCREENS,
     *transfers.SCREENS,
     *networks.SCREENS,
+    *rules.SCREENS,
     *deliveries.SCREENS,
     *oncall.SCREENS,
     *configuration.SCREENS,

@@ -12,6 +12,7 @@ from chainwatch.checker.expression import ConditionError, condition_of
 from chainwatch.checker.flow_terms import FlowProblem
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
 from chainwatch.checker.invariants.differences import Comparison, comparisons
+from chainwatch.checker.invariants.event_facts import EventReads, EventTrigger, compile_where
 from chainwatch.checker.invariants.history_parser import HistoryParser, window_of
 from chainwatch.checker.invariants.invariant import Invariant, InvariantValue
 from chainwatch.checker.invariants.value_compiler import compile_value
@@ -60,6 +61,7 @@ class _Compiler:
         self._contracts = contracts
         self._problems: list[FlowProblem] = []
         self._comparisons: tuple[Comparison, ...] = ()
+        self._trigger: EventReads | None = None
 
     def invariant(self) -> Invariant:
         settings = self._settings
@@ -85,6 +87,7 @@ class _Compiler:
             settings.message or "",
             {} if self._element is None else self._element.labels,
             self._element,
+            tuple(one for one in (self._trigger, *(value.event_reads for value in known)) if one is not None),
             self._comparisons,
         )
 
@@ -123,7 +126,14 @@ class _Compiler:
             return "block"
         if networks and not any(self._contracts.addresses(every.contract, network) for network in networks):
             self._problem(("every", "contract"), "it has no address on any network of the values")
-        return (every.contract, event.signature)
+        kind = (every.contract, event.signature)
+        try:
+            where = None if every.where is None else compile_where(every.where, event)
+        except ConditionError as error:
+            self._problem(("every", "where"), str(error))
+            return "block"
+        self._trigger = EventReads(kind, (), () if where is None else (where,))
+        return EventTrigger(kind, None if where is None else where.fact)
 
     def _check_alignment(self, networks: Sequence[str]) -> None:
         times = {name: self._networks[name].block_time or 0.0 for name in networks if name in self._networks}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from chainwatch.checker.extractor import EventKind, Extracted, WatchedEvent
 from chainwatch.checker.invariants.contracts import Contracts
+from chainwatch.checker.invariants.event_facts import EventReads
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.model import Event
 
@@ -15,7 +16,7 @@ INVARIANTS = "invariants"
 
 
 class CountedEvent(NamedTuple):
-    """An event that some invariant reads: where it was, and its integers by their names."""
+    """An event that some invariant reads: where it was, and what is kept of it by name."""
 
     network: str
     block: int
@@ -23,7 +24,7 @@ class CountedEvent(NamedTuple):
     log_index: int
     timestamp: int
     kind: EventKind
-    args: dict[str, int]
+    args: dict[str, Any]
 
 
 class InvariantExtractor:
@@ -38,30 +39,28 @@ class InvariantExtractor:
         self.invariants = tuple(invariants)
         self.contracts = contracts
         self.networks = frozenset(networks).union(*(invariant.networks for invariant in invariants))
-        self._reads: dict[EventKind, set[str]] = {}
-        for invariant in invariants:
-            if isinstance(invariant.every, tuple):
-                self._reads.setdefault(invariant.every, set())
-            for value in invariant.values:
-                if value.events is not None:
-                    arguments = self._reads.setdefault(value.events.kind, set())
-                    arguments |= {value.events.argument} - {None}  # type: ignore[arg-type]
+        self._reads: dict[EventKind, EventReads] = {}
+        for reads in (reads for invariant in invariants for reads in invariant.events):
+            known = self._reads.get(reads.kind, EventReads(reads.kind))
+            arguments = {path.text: path for path in (*known.arguments, *reads.arguments)}
+            conditions = {one.fact: one for one in (*known.conditions, *reads.conditions)}
+            merged = EventReads(reads.kind, tuple(arguments.values()), tuple(conditions.values()))
+            self._reads[reads.kind] = merged
 
     @property
     def watched(self) -> Sequence[WatchedEvent]:
         """The events of all invariants."""
         return [
-            WatchedEvent(contract, signature, frozenset((argument,) for argument in arguments))
-            for (contract, signature), arguments in self._reads.items()
+            WatchedEvent(contract, signature, reads.fields)
+            for (contract, signature), reads in self._reads.items()
         ]
 
     def extract(self, events: Iterable[Event], beside: Iterable[Event] = ()) -> Extracted[list[CountedEvent]]:
         """Return what invariants need of ``events``."""
         found = []
         for event in events:
-            arguments = self._reads.get((event.contract, event.signature))
-            if arguments is not None:
-                args: dict[str, Any] = {name: event.args[name] for name in arguments}
+            reads = self._reads.get((event.contract, event.signature))
+            if reads is not None:
                 log = event.log
                 found.append(
                     CountedEvent(
@@ -71,7 +70,7 @@ class InvariantExtractor:
                         log.log_index,
                         log.timestamp,
                         (event.contract, event.signature),
-                        args,
+                        reads.facts(event),
                     )
                 )
         return Extracted(found, [])

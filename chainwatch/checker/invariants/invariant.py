@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from chainwatch.checker.expression import Condition, EvaluationError
-from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.differences import Comparison, Unit
+from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, EventTrigger
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.history_parser import NotYet, earlier, window_of
 from chainwatch.config.for_each import Element
@@ -24,23 +24,15 @@ Values = Mapping[str, Any]
 
 class StateRead(NamedTuple):
     """What is read of ``address``: the result of a call with ``data``, its balance, its storage at ``slot``, its code, its
-    nonce, a ``field`` of its proof; or a ``field`` of the block.
+    nonce, a ``field`` of its proof; or a ``field`` of the block; or by HTTP the document at the URL ``field``, where
+    ``slot`` is 1 if that may be a private address.
     """
 
-    kind: Literal["call", "balance", "storage", "code", "nonce", "proof", "block"]
+    kind: Literal["call", "balance", "storage", "code", "nonce", "proof", "block", "http"]
     address: bytes = NO_BYTES
     data: bytes = NO_BYTES
     slot: int = 0
     field: str = ""
-
-
-class EventMeasure(NamedTuple):
-    """What is taken of the events of one kind in the ``within`` seconds up to a block; ``argument`` is None for a count."""
-
-    kind: EventKind
-    take: Literal["count", "sum", "last"]
-    argument: str | None
-    within: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +48,8 @@ class InvariantValue:
     block: Literal["number", "timestamp", "hash"] | None = None
     """What it is of the block, if that is known without reading it."""
     events: EventMeasure | None = None
+    event_reads: EventReads | None = None
+    """What must be kept of these events."""
     unit: Unit | None = None
     """Of amounts: what they are counted in, where that is known."""
     flow: FlowMeasure | None = None
@@ -73,7 +67,7 @@ class Invariant:
 
     name: str
     severity: str
-    every: Literal["block"] | float | EventKind
+    every: Literal["block"] | float | EventTrigger
     values: tuple[InvariantValue, ...]
     condition: Condition
     hold_for: float = 0.0
@@ -86,6 +80,8 @@ class Invariant:
 
     element: Element | None = None
     """What it is one of, if it is made of an element of a list."""
+    events: tuple[EventReads, ...] = ()
+    """What is kept of events for its values, and to know when it is checked."""
     comparisons: tuple[Comparison, ...] = ()
     """Those of its condition, of which at least one is false where it does not hold; empty where others decide."""
 
@@ -103,6 +99,12 @@ class Invariant:
     def reads_previous(self) -> bool:
         """Whether its condition reads values of the check before."""
         return any(path.steps[0] == PREVIOUS for path in self.condition.paths)
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether its answer follows from the state at any one block of its network."""
+        is_state = all(value.reads or value.block is not None for value in self.values)
+        return is_state and len(self.networks) == 1 and not (self.reads_previous or self.windows)
 
     def on(self, network: str) -> tuple[InvariantValue, ...]:
         """Return the values that are read, wholly or in part, on ``network``."""

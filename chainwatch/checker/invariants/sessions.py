@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -24,6 +24,7 @@ from chainwatch.checker.invariants.heuristics import (
 )
 from chainwatch.checker.invariants.invariant import Invariant, InvariantValue, StateRead
 from chainwatch.checker.protocols import op_stack
+from chainwatch.config.kinds import LookUp
 from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.support.abi.shape import canonical
 from chainwatch.support.keccak import keccak256
@@ -115,6 +116,14 @@ def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> I
         labels,
         check,
     )
+
+
+def compile_look_up(name: str, one: LookUp) -> EventSession:
+    """Return what an invariant of the configuration on what events claim comes to. Raises `SessionError`."""
+    session = Session(one.layer, one.heuristic, dict(one.params), message=one.message)
+    made = compile_session(name, session, {"layer1": one.layer1, "layer2": one.layer2})
+    assert isinstance(made, EventSession)
+    return replace(made, severity=one.severity)
 
 
 def _events(

@@ -11,15 +11,19 @@ import msgspec
 from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.flow import AMOUNT, ASSET, Flow
+from chainwatch.checker.invariants import claims
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
 from chainwatch.checker.invariants.differences import Unit
 from chainwatch.checker.invariants.encoding import ArgumentError, encode_call
+from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, Where, compile_where
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
-from chainwatch.checker.invariants.invariant import EventMeasure, InvariantValue, StateRead
-from chainwatch.checker.terms import kind_of
+from chainwatch.checker.invariants.invariant import InvariantValue, StateRead
+from chainwatch.checker.path import Path, compile_path
+from chainwatch.checker.syntax import ConditionError
+from chainwatch.checker.terms import describe, kind_of
 from chainwatch.config.invariant_values import ValueSettings
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.model import AbiParam
+from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.support.abi.shape import Leaf, shape_of, tuple_of
 from chainwatch.support.abi.strict import read_data
 from chainwatch.support.keccak import keccak256
@@ -65,6 +69,8 @@ class _ValueCompiler:
             "block": self._block,
             "event": self._events,
             "flow": self._flow,
+            "invariant": self._of_other,
+            "http": self._http,
         }
         value = makers[self._settings.kind]()
         if value is not None and self._settings.sum and kind_of(value.param.type) != "integer":
@@ -206,18 +212,86 @@ class _ValueCompiler:
         assert settings.within is not None
         try:
             event = self._contracts.event(settings.contract, settings.event)
+            missing = [n for n in settings.network if not self._contracts.addresses(settings.contract, n)]
         except LookupError as error:
             self._problem("event", lookup_text(error))
             return None
-        if not self._targets():
-            return None
-        integers = [param.name for param in event.inputs if kind_of(param.type) == "integer"]
-        if settings.of is not None and settings.of not in integers:
-            hint = f"there are {', '.join(integers)}" if integers else "it has none"
-            self._problem("of", f'{event.name} has no integer "{settings.of}"', hint)
+        for network in missing:
+            self._problem("contract", f"it has no address on {network}")
+        where = self._where(event)
+        path = self._argument(event)
         kind: EventKind = (settings.contract, event.signature)
-        measure = EventMeasure(kind, settings.take, settings.of, settings.within)
-        return InvariantValue(AbiParam(self._name, "int256"), tuple(settings.network), events=measure)
+        measure = EventMeasure(
+            kind,
+            settings.take,
+            None if path is None else path.text,
+            settings.within,
+            None if where is None else where.fact,
+        )
+        reads = EventReads(kind, () if path is None else (path,), () if where is None else (where,))
+        abi_type = path.param if path is not None and settings.take == "last" else AbiParam("", "int256")
+        param = msgspec.structs.replace(abi_type, name=self._name, indexed=False)
+        return InvariantValue(param, tuple(settings.network), events=measure, event_reads=reads)
+
+    def _argument(self, event: AbiEvent) -> Path | None:
+        """Return the argument that is measured, if one is."""
+        if self._settings.of is None:
+            return None
+        try:
+            path = compile_path(self._settings.of, event)
+        except ConditionError as error:
+            self._problem("of", str(error))
+            return None
+        if self._settings.take == "sum" and kind_of(path.type) != "integer":
+            integers = [param.name for param in event.inputs if kind_of(param.type) == "integer"]
+            hint = f"there are {', '.join(integers)}" if integers else "it has none"
+            self._problem("of", f"{path.text} is {describe(path.type)}: only integers have a sum", hint)
+        return path
+
+    def _where(self, event: AbiEvent) -> Where | None:
+        """Return the condition on the events that count, if not all do."""
+        settings = self._settings
+        parts = [f"emitter == {settings.address}"] if settings.address else []
+        parts += [f"({settings.where})" if parts else settings.where] if settings.where else []
+        if not parts:
+            return None
+        try:
+            if settings.where:
+                compile_where(settings.where, event)  # an error points into what was written
+            return compile_where(" and ".join(parts), event)
+        except ConditionError as error:
+            self._problem("where", str(error))
+            return None
+
+    def _http(self) -> InvariantValue | None:
+        settings = self._settings
+        assert settings.http is not None
+        abi_type = settings.type or claims.TYPES[0]
+        if abi_type not in claims.TYPES:
+            self._problem("type", f"expected one of {', '.join(claims.TYPES)}")
+            return None
+        try:
+            path = claims.parse_path(settings.path or "")
+        except ValueError as error:
+            self._problem("path", str(error))
+            return None
+        parse = claims.reader_of(path, abi_type, settings.decimals or 0)
+        address = settings.http.get_secret_value()
+        read = StateRead("http", slot=int(settings.allow_private), field=address)
+        networks = tuple(settings.network)
+        return InvariantValue(AbiParam(self._name, abi_type), networks, dict.fromkeys(networks, read), parse)
+
+    def _of_other(self) -> InvariantValue | None:
+        try:
+            settings = self._contracts.value(self._settings.invariant or "")
+        except LookupError as error:
+            self._problem("invariant", lookup_text(error))
+            return None
+
+        def add(path: KeyPath, message: str, hint: str = "") -> None:
+            self._problem("invariant", f"that value has a mistake of its own: {message}", hint)
+
+        return compile_value(self._name, settings, self._contracts, add)
 
     def _flow(self) -> InvariantValue | None:
         settings = self._settings

@@ -1,16 +1,59 @@
-"""What was found in rule files: for people, and JSON for machines."""
+"""Rules, the results of queries, and what was found in rule files: for people, and JSON for machines."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from chainwatch.commands.show.terminal import print_json, table
+from chainwatch.commands.show.terminal import print_json, table, time_of
+from chainwatch.promql.series import Labels
 from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:
     from chainwatch.operations.rule_files import CheckedFile, ReadyMade, TestedFile
+    from chainwatch.operations.rule_states import RuleStateView
+    from chainwatch.rule_engine.stored_queries import QueryResult
+
+
+def rules(rows: Sequence[RuleStateView], as_json: bool) -> None:
+    """Print one line for each rule."""
+    if as_json:
+        print_json(rows)
+        return
+    table(
+        ("rule", "state", "alerts", "health", "evaluated", "group", "from", "query", "error"),
+        (
+            (
+                one.name,
+                one.state if one.kind == "alert" else "",
+                one.alert_count if one.kind == "alert" else "",
+                one.health,
+                time_of(one.evaluated_at),
+                one.group,
+                f"{one.file}:{one.line}" if one.file else one.origin,
+                " ".join(one.query.split()),
+                one.error,
+            )
+            for one in rows
+        ),
+    )
+
+
+def result(found: QueryResult, as_json: bool) -> None:
+    """Print the result of a query: one line for each value."""
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("series", "at", "value"),
+        (
+            (repr(Labels(series.labels)) if series.labels else "", time_of(point.at), point.value)
+            for series in found.series
+            for point in series.points
+        ),
+    )
 
 
 def checked(files: list[CheckedFile], as_json: bool) -> None:

@@ -16,7 +16,7 @@ import tomli
 
 from chainwatch.config.kinds.parameters import WORDS, Parameter
 
-__all__ = ["WORDS", "Family", "Kind", "Parameter", "families", "kinds"]
+__all__ = ["WORDS", "Family", "Kind", "LookUp", "Parameter", "families", "kinds"]
 
 FAMILIES = ("accounts", "contracts", "safe", "bridges", "op_stack")
 """The files, in the order in which they are shown."""
@@ -24,7 +24,10 @@ FAMILIES = ("accounts", "contracts", "safe", "bridges", "op_stack")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of invariant. ``template`` is the table that it becomes; ``example`` a use of it."""
+    """A kind of invariant. ``template`` is the table that it becomes; ``example`` a use of it.
+
+    One with ``look_up`` (the heuristic, and the layer of its events) becomes a `LookUp` with the ``params`` of its template.
+    """
 
     name: str
     about: str
@@ -32,6 +35,20 @@ class Kind:
     parameters: Mapping[str, Parameter]
     template: Mapping[str, Any]
     example: Mapping[str, Any]
+    look_up: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """An invariant on what events claim: ``heuristic`` and ``params`` are Pessimism's, ``layer`` is that of the events."""
+
+    heuristic: str
+    layer: str
+    layer1: str
+    layer2: str
+    params: Mapping[str, Any]
+    severity: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -63,10 +80,12 @@ def _family(name: str) -> Family:
 
 
 def _kind(name: str, row: Mapping[str, Any]) -> Kind:
-    own = ("about", "source", "parameters", "example")
+    own = ("about", "source", "parameters", "example", "look_up")
     template = {key: value for key, value in row.items() if key not in own}
     parameters = _parameters(row["parameters"])
-    return Kind(name, row["about"], row.get("source", ""), parameters, template, row["example"])
+    return Kind(
+        name, row["about"], row.get("source", ""), parameters, template, row["example"], row.get("look_up")
+    )
 
 
 def _parameters(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Parameter]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from chainwatch.config.errors import key_text
-from chainwatch.config.kinds import Kind, kinds
+from chainwatch.config.kinds import Kind, LookUp, kinds
 from chainwatch.config.kinds.parameters import Parameter, Wrong, read_all
 from chainwatch.config.kinds.template import (
     NotGivenError,
@@ -16,9 +17,12 @@ from chainwatch.config.kinds.template import (
     render_text,
 )
 from chainwatch.config.toml_lines import KeyPath
+from chainwatch.config.types import Expected, normal_severity
 from chainwatch.support.spelling import did_you_mean
 
 INVARIANTS, KIND = "invariants", "kind"
+_OF_LOOK_UPS = ("severity", "message")
+"""The keys beside the parameters of a kind that becomes a look-up."""
 _MADE = ("assert", "values")
 """The keys that a kind says, and nobody beside it."""
 
@@ -33,11 +37,15 @@ class Mistake(NamedTuple):
 
 
 class Expanded(NamedTuple):
-    """The table that a kind becomes (None where that has mistakes), and which of its values are parameters."""
+    """The table that a kind becomes, and which of its values are parameters.
+
+    There is none where it has mistakes, nor for a kind that becomes a ``look_up``.
+    """
 
     table: dict[str, Any] | None
     origins: Origins
     mistakes: Sequence[Mistake]
+    look_up: LookUp | None = None
 
     def written(self, path: KeyPath) -> KeyPath | None:
         """Return the path, in what was written, of the value at ``path``; None where the kind says it."""
@@ -73,6 +81,8 @@ def expand(table: Mapping[str, Any], also: Collection[str]) -> Expanded:
         hint = f"{near or '`chainwatch invariants kinds` lists them'}"
         return Expanded(None, {}, [Mistake((KIND,), "there is no such kind", hint)])
     kind = kinds()[named]
+    if kind.look_up is not None:
+        also = (KIND, *_OF_LOOK_UPS)
     kept = {key: value for key, value in table.items() if key in also and key not in kind.parameters}
     mistakes = [
         Mistake((key,), f"the kind {named} has {'a condition' if key == 'assert' else 'values'} of its own")
@@ -84,6 +94,8 @@ def expand(table: Mapping[str, Any], also: Collection[str]) -> Expanded:
     mistakes += [_mistake(kind, one) for one in wrong]
     if mistakes:
         return Expanded(None, {}, mistakes)
+    if kind.look_up is not None:
+        return _look_up(kind, found, kept)
     origins: Origins = {}
     template = {key: value for key, value in kind.template.items() if key not in ("assert", "message")}
     condition = render_conditions(kind.template["assert"], found)
@@ -98,6 +110,23 @@ def expand(table: Mapping[str, Any], also: Collection[str]) -> Expanded:
         return Expanded(None, {}, [Mistake((str(error),), "missing", f"the kind {named} needs it here")])
     made |= {"assert": condition, **({"message": message} if message else {})}
     return Expanded({**made, **kept}, origins, [])
+
+
+def _look_up(kind: Kind, found: Mapping[str, Any], kept: Mapping[str, Any]) -> Expanded:
+    assert kind.look_up is not None
+    params = render_table(kind.template["params"], found, (), {})
+    # a share is a percentage here, and below 1 in Pessimism
+    params = {key: str(float(v / 100)) if isinstance(v, Fraction) else v for key, v in params.items()}
+    message = kept.get("message", render_text(kind.template["message"], found))
+    try:
+        severity = normal_severity(kept.get("severity", kind.template["severity"]))
+    except Expected as error:
+        return Expanded(None, {}, [Mistake(("severity",), f"expected {error}", "", is_expectation=True)])
+    if not isinstance(message, str):
+        return Expanded(None, {}, [Mistake(("message",), "expected text", "", is_expectation=True)])
+    layers = (found["network"], found["l2"])
+    made = LookUp(kind.look_up["heuristic"], kind.look_up["layer"], *layers, params, severity, message)
+    return Expanded(None, {}, [], made)
 
 
 def _mistake(kind: Kind, wrong: Wrong) -> Mistake:

@@ -86,7 +86,7 @@ def read_all(
     wrong: list[Wrong] = []
     unit = _unit(parameters, given)
     for name, parameter in parameters.items():
-        if name not in given and parameter.is_required:
+        if given.get(name) is None and parameter.is_required:
             wrong.append(Wrong((name,), ""))
         elif (value := given.get(name, parameter.default)) is not None:
             found[name], mistakes = read(parameter, value, unit)

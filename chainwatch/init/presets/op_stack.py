@@ -88,7 +88,7 @@ def _flows(networks: Networks) -> str:
 
 
 def _invariants(networks: Networks) -> str:
-    """Return what must hold of each network's portal, and that games with its output roots go on being made."""
+    """Return what must hold of each network's portal, its output roots, and the withdrawals that are proven by them."""
     tables = []
     for l2 in networks:
         if l2 == HUB:
@@ -102,6 +102,10 @@ def _invariants(networks: Networks) -> str:
         if l2 in FACTORIES:
             factory = {"network": HUB, "contract": FACTORIES[l2], "call": GAMES, "period": "12h"}
             tables.append(invariant_table(f"{l2}-games", "rises", **factory))
+            roots = {"network": HUB, "l2": l2, "contract": FACTORIES[l2]}
+            tables.append(invariant_table(f"{l2}-roots", "output_roots", **roots))
+        withdrawals = {"network": HUB, "l2": l2, "portal": PORTALS[l2], "share": 20}
+        tables.append(invariant_table(f"{l2}-withdrawals-proven", "proven_withdrawals", **withdrawals))
     return "".join(tables)
 
 
@@ -110,7 +114,7 @@ PRESET = Preset(
     title="OP-stack withdrawals",
     about=About(
         sees="every withdrawal that begins on an OP-stack network, its proof on Ethereum, and its payout there.",
-        blind="deposits from Ethereum, tokens and amounts of withdrawals other than ether, and dispute games.",
+        blind="deposits from Ethereum, tokens and amounts of withdrawals other than ether, and the moves of dispute games.",
         orphans="a withdrawal proven or finalized on Ethereum that the L2 never sent. An L2's blocks may be seen "
         "late, so that an orphan waits until the L2 has been read an hour past it. For the first 30 days of watching it is "
         "`unopened` instead, forged or not, as the L2 cannot be asked for one withdrawal: `lookback` in the flow says how "

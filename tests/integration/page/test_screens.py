@@ -17,6 +17,8 @@ SCREENS = (
     "/ui/silences",
     "/ui/silences/new?alert=1",
     "/ui/silences/1/change",
+    "/ui/rules",
+    "/ui/query?query=vector(1)",
 )
 
 

@@ -11,7 +11,7 @@ from chainwatch.operations.context import Context
 from chainwatch.store import definitions, invariants
 from tests.unit.api.conftest import Served, Serving
 
-TABLES = {
+TABLES: dict[str, Any] = {
     "networks": {"ethereum": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
     "pessimism": {"layer1": "ethereum"},
 }
@@ -111,6 +111,46 @@ async def test_an_update_changes_what_is_checked_and_a_deleted_session_is_gone(s
             assert await post(served, {"method": method, "params": {"uuid": name}}) == (500, REFUSED)
         with served.running.database.reading() as connection:
             assert definitions.running(connection) == []
+
+
+async def test_an_update_may_name_another_network_heuristic_and_block(serving: Serving) -> None:
+    tables = {
+        "networks": {
+            **TABLES["networks"],
+            "optimism": {"chain_id": 10, "rpc": ["http://127.0.0.1:1"]},
+        },
+        "pessimism": {"layer1": "ethereum", "layer2": "optimism"},
+    }
+    async with serving(tables) as served:
+        name = await session(served, EVENTS)
+
+        async def update(**params: Any) -> dict[str, Any]:
+            body = {"method": "update", "params": {"uuid": name, **params}}
+            assert await session(served, body) == name
+            found: dict[str, Any] = (await served.get("/v0/heuristic", params={"uuid": name}))[1]["result"]
+            return found
+
+        def cursors() -> dict[str, int]:
+            with served.running.database.reading() as connection:
+                return {
+                    network: found[name]
+                    for network in ("ethereum", "optimism")
+                    if name in (found := invariants.cursors(connection, network))
+                }
+
+        assert (await update(start_height=100))["type"] == "backtest"
+        assert cursors() == {"ethereum": 99}
+        found = await update(network="layer2", type="")
+        assert (found["network"], found["type"], found["heuristic"]) == ("layer2", "live", "contract_event")
+        assert cursors() == {}
+        assert (await update(network="layer2", start_height=7))["heuristic_params"]["address"] == ADDRESS
+        assert cursors() == {"optimism": 6}
+        found = await update(type="balance_enforcement", heuristic_params={"address": ADDRESS, "lower": 1})
+        assert found["heuristic_params"] == {"address": ADDRESS, "lower": 1}
+        assert cursors() == {}
+        for wrong in ({"network": "layer3"}, {"type": "nonsense"}, {"start_height": 5}, {"end_height": 9}):
+            body = {"method": "update", "params": {"uuid": name, **wrong}}
+            assert await post(served, body) == (500, REFUSED), wrong
 
 
 async def test_what_is_no_request_is_refused_as_pessimism_refuses_it(serving: Serving) -> None:

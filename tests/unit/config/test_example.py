@@ -66,6 +66,7 @@ def test_the_example_has_every_key_of_every_table(with_every_key: Settings) -> N
             "attributes",
             "folder",
             "elements",
+            "look_ups",
             "for_each",  # each table that has it is expanded to others
         }
         kind = type(model).__name__

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.checker.invariants.sessions import compile_look_up
 from chainwatch.cli import main
 from chainwatch.config import ConfigError, read_dict
 from chainwatch.config.kinds import Kind, kinds
@@ -29,6 +30,7 @@ FLOW = {
     },
     "expects": [{"step": "receive", "event": "Received", "on": "destination", "within": "1h"}],
 }
+PASSER = "0x4200000000000000000000000000000000000016"
 NETWORKS = {
     name: {"chain_id": number, "rpc": ["http://x"]}
     for number, name in enumerate(("ethereum", "optimism", "base"), 1)
@@ -47,13 +49,52 @@ def compiled(kind: str, **parameters: Any) -> Invariant:
     return make_plan(read_dict(config, {"SECRET": "hunter2"})).invariants.invariants[0]
 
 
-@pytest.mark.parametrize("kind", kinds().values(), ids=kinds())
+CONDITIONS = {name: kind for name, kind in kinds().items() if kind.look_up is None}
+
+
+@pytest.mark.parametrize("kind", CONDITIONS.values(), ids=CONDITIONS)
 def test_every_example_is_an_invariant(kind: Kind) -> None:
     made = compiled(kind.name, **kind.example)
     assert made.severity == kind.template["severity"]
     assert made.message
     assert "{" not in made.condition.source + made.message
     assert not [name for name in kind.example if name not in kind.parameters]
+
+
+@pytest.mark.parametrize(
+    ("kind", "heuristic", "params"),
+    [
+        ("output_roots", "fault_detector", {"l2_output_address": A, "l2_to_l1_address": PASSER}),
+        (
+            "proven_withdrawals",
+            "withdrawal_safety",
+            {"l1_portal_address": A, "l2_to_l1_address": PASSER, "threshold": "0.125"},
+        ),
+        (
+            "sent_withdrawals",
+            "withdrawal_safety",
+            {"l1_portal_address": A, "l2_to_l1_address": PASSER, "threshold": "0.125"},
+        ),
+    ],
+)
+def test_what_events_claim_is_looked_up_with_pessimisms_parameters(
+    kind: str, heuristic: str, params: dict[str, Any]
+) -> None:
+    own = {"contract": A} if kind == "output_roots" else {"portal": A, "share": 12.5}
+    table = {"kind": kind, "network": "ethereum", "l2": "base", **own}
+    plan = make_plan(read_dict({"networks": NETWORKS, "invariants": {"i": {**table, "severity": "high"}}}))
+    made = plan.settings.look_ups["i"]
+    assert (made.heuristic, made.params, made.severity) == (heuristic, params, "P1")
+    assert compile_look_up("i", made).network == ("base" if kind == "sent_withdrawals" else "ethereum")
+    assert set(plan.watches) == {"ethereum", "base"}
+    for wrong in ({"l2": "bas"}, {"severity": "urgent"}, {"every": "5m"}, {"message": 5}):
+        (name,) = wrong
+        with pytest.raises(ConfigError, match=rf"invariants\.i\.{name}: "):
+            make_plan(read_dict({"networks": NETWORKS, "invariants": {"i": {**table, **wrong}}}))
+    with pytest.raises(ConfigError, match=r"invariants\.i: .* is 0x and 40 hex digits, and not zero"):
+        make_plan(
+            read_dict({"networks": NETWORKS, "invariants": {"i": {**table, "passer": "0x" + "0" * 40}}})
+        )
 
 
 @pytest.mark.parametrize("kind", kinds().values(), ids=kinds())
@@ -168,7 +209,7 @@ def test_no_value_of_a_parameter_is_a_crash(kind: Kind) -> None:
     }
     draft = read_dict({"networks": NETWORKS, "invariants": tables})
     broken = {str(problem.path[1]) for problem in draft.problems}
-    assert broken | set(draft.parts.invariants) == set(tables)
+    assert broken | {*draft.parts.invariants, *draft.parts.look_ups} == set(tables)
 
 
 def test_the_command_lists_and_shows_them() -> None:

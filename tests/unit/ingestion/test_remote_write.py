@@ -153,12 +153,25 @@ def test_what_is_said_of_metrics_is_read_in_both_versions() -> None:
 
 
 def test_series_that_come_again_have_the_same_labels() -> None:
-    known = KnownLabels(most=1)
+    for message, body in (
+        (V1, request_v1([series_v1(A, [(1, 1.0)])])),
+        (V2, request_v2([(A, [(1, 1.0)], 0)])),
+    ):
+        known = KnownLabels(most=1)
+        first = parse_remote_write(body, message, known).series[0][0]
+        known.settle(is_kept=True)
+        assert parse_remote_write(body, message, known).series[0][0] is first
+        other = request_v1([series_v1({"__name__": "b"}, [(1, 1.0)])])
+        parse_remote_write(other, V1, known)
+        assert parse_remote_write(body, message, known).series[0][0] is not first
+
+
+def test_labels_of_series_that_are_refused_are_not_kept() -> None:
+    known = KnownLabels()
     body = request_v1([series_v1(A, [(1, 1.0)])])
     first = parse_remote_write(body, V1, known).series[0][0]
-    assert parse_remote_write(body, V1, known).series[0][0] is first
-    parse_remote_write(request_v1([series_v1({"__name__": "b"}, [])]), V1, known)
-    assert parse_remote_write(body, V1, known).series[0][0] == first
+    known.settle(is_kept=False)
+    assert parse_remote_write(body, V1, known).series[0][0] is not first
 
 
 AT = 1_795_316_389_137

@@ -123,12 +123,14 @@ def test_what_clients_expose_is_read_in_both_formats() -> None:
         assert found.metadata["g"] == Metadata("gauge", "A\nhelp \\")
 
 
-def test_known_series_keep_their_labels_and_are_bounded() -> None:
-    known = KnownSeries(most=2)
+def test_known_series_keep_their_labels_while_they_come_again() -> None:
+    known = KnownSeries()
     first = parse_exposition(b'a{x="1"} 1', known=known).samples[0].labels
     assert parse_exposition(b'a{x="1"} 2', known=known).samples[0].labels is first
-    parse_exposition(b"b 1\nc 1", known=known)
-    assert parse_exposition(b'a{x="1"} 2', known=known).samples[0].labels == first
+    for part in range(4):
+        parse_exposition("".join(f"m{part}_{n} 1\n" for n in range(600)).encode(), known=known)
+    again = parse_exposition(b'a{x="1"} 2', known=known).samples[0].labels
+    assert (again == first, again is first) == (True, False)
 
 
 @given(

@@ -109,6 +109,8 @@ def test_presets_have_invariants_of_their_protocols(preset: str, kinds: set[str]
     compiled = {one.name for one in plan.invariants.invariants}
     assert compiled == set(plan.settings.invariants)
     assert {one.kind for one in plan.settings.invariants.values()} == kinds
+    looked_up = {one.heuristic for one in plan.settings.look_ups.values()}
+    assert looked_up == ({"fault_detector", "withdrawal_safety"} if preset == "op-stack" else set())
 
 
 def test_flags_alone_decide_everything(tmp_path: Path) -> None:

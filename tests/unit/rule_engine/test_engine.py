@@ -1,4 +1,4 @@
-"""Rules while chainwatch runs: evaluated when samples come, their alerts in alerting, across restarts."""
+"""Rules while chainwatch runs: evaluated when samples come, alerts that outlast restarts; none delays others (S8)."""
 
 import asyncio
 import time

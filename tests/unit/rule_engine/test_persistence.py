@@ -278,3 +278,16 @@ async def test_who_waits_goes_on_once_it_is_committed_in_each_run(database: Data
         labels(turn): [NOW + number for number in range(20)] for turn in range(2)
     }
     assert array("d", held(restored.tsdb)[labels(0)][1]) == array("d", [1.0] * 20)
+
+
+async def test_batches_of_the_last_process_beyond_their_bound_are_saved_soon(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await started(database)
+    await first.push(20, 3)
+    assert count(database, "sample_batches") == 20
+    monkeypatch.setattr(module, "BATCHES_BYTES", 500)
+    second = await started(database, first.now)
+    await second.push(3)
+    assert count(database, "sample_batches") <= 3
+    assert held((await started(database, second.now)).tsdb) == held(second.tsdb)

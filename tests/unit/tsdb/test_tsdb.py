@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+from types import FrameType
+from typing import Any
 
 import pytest
 
+from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Vector, evaluate
 from chainwatch.promql.series import STALE, Labels
-from chainwatch.promql.syntax import Matcher, Selector
+from chainwatch.promql.syntax import Matcher, RangeSelector, Selector
 from chainwatch.tsdb.model import HOUR, Metadata, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -238,3 +242,35 @@ def test_series_that_come_and_go_leave_nothing_behind() -> None:
     assert len(tsdb) == 20
     assert len(tsdb.label_values("x", [every], 0, 2 * NOW)) == 20
     assert tsdb.bytes == sum(series.bytes for series in tsdb.select(every))
+
+
+def test_a_reader_without_a_lock_never_sees_a_gap() -> None:
+    """It reads at each line of the writer: while chunks are closed and forgotten, what it sees has no holes."""
+    tsdb = Tsdb(TsdbLimits(window=600))
+    one = labels("a")
+    tsdb.append([(one, [NOW], [0.0])], NOW)
+    node = parse("a[500ms]").root
+    assert isinstance(node, RangeSelector)
+    reads = 0
+
+    def read_at_each_line(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal reads
+        if event == "line" and "chainwatch/tsdb/" in frame.f_code.co_filename:
+            (series,) = tsdb.select(node.selector.matchers)
+            at = series.newest
+            ((_, window, _),) = Evaluation(tsdb, at, at).windows(node, at)
+            assert list(window.times) == list(range(max(NOW, at - 499), at + 1))
+            assert [NOW + int(value) for value in window.values] == list(window.times)
+            reads += 1
+        return read_at_each_line
+
+    before = sys.gettrace()
+    try:
+        for n in range(1, 1_000):
+            if n % 12 in (0, 11):  # at some of which chunks are closed
+                sys.settrace(read_at_each_line)
+            tsdb.append([(one, [NOW + n], [float(n)])], NOW + n)
+            sys.settrace(before)
+    finally:
+        sys.settrace(before)
+    assert reads > 500
