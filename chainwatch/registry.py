@@ -15,10 +15,13 @@ def build_checkers(
     transfers_saved: Callable[[Sequence[Changed]], None] | None = None,
     *,
     by_clock: bool = True,
+    sample_every: int | None = None,
 ) -> list[Checker]:
     """Return the checkers of ``plan``.
 
     ``transfers_saved`` is called with transfers that change, before their commit. ``by_clock``: what is not answered for
-    too long by the clock is alerted, which would make a replay depend on how long it takes (S7).
+    too long by the clock is alerted, which would make a replay depend on how long it takes (S7). ``sample_every``: check
+    invariants at each so many blocks of history.
     """
-    return [FlowChecker.of(plan, transfers_saved), InvariantChecker.of(plan, by_clock=by_clock)]
+    invariants = InvariantChecker.of(plan, by_clock=by_clock, sample_every=sample_every)
+    return [FlowChecker.of(plan, transfers_saved), invariants]

@@ -14,7 +14,7 @@ import click
 
 from chainwatch.commands.common import FAILED, FOUND_ALERTS, plan_of
 from chainwatch.commands.options import Severity, as_json
-from chainwatch.model import SEVERITIES
+from chainwatch.model import BLOCKS, SEVERITIES
 from chainwatch.replay.reader.process import started
 
 if TYPE_CHECKING:
@@ -22,6 +22,19 @@ if TYPE_CHECKING:
     from chainwatch.replay.replay import Rules
 
 T = TypeVar("T")
+
+
+class Sampling(click.ParamType[int]):
+    """Converts ``every=N`` to a number of blocks."""
+
+    name = "every=N"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        """See ``click.ParamType``."""
+        key, _, number = str(value).partition("=")
+        if key != "every" or not number.isdigit() or not 1 <= int(number) < BLOCKS:
+            self.fail("expected every=N, a number of blocks such as every=100", parameter, context)
+        return int(number)
 
 
 @click.command()
@@ -51,6 +64,13 @@ T = TypeVar("T")
     type=click.Path(path_type=Path),
     help="Samples for rules, in OpenMetrics or the text format, each with its time (repeatable).",
 )
+@click.option(
+    "--invariants",
+    "sample_every",
+    type=Sampling(),
+    metavar="every=N",
+    help="Check invariants at each N blocks too, which takes archive nodes. Default: at events, and at the last block.",
+)
 @click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
 @click.option(
     "--fail-on",
@@ -67,6 +87,7 @@ def replay(
     database: str | None,
     resume: bool,
     samples: tuple[Path, ...],
+    sample_every: int | None,
     notify: bool,
     fail_on: str | None,
     as_json: bool,
@@ -79,7 +100,7 @@ def replay(
         from chainwatch.replay import session
 
         plan = plan_of(config)
-        wanted = session.Wanted(only, start, end, resume, notify)
+        wanted = session.Wanted(only, start, end, resume, notify, sample_every)
         rules = _rules(plan, samples)
 
         def run(url: str, *, durable: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
-from chainwatch.invariants import held
+from chainwatch.invariants import held, sampling
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.fingerprints import fingerprints
@@ -36,13 +36,14 @@ PREFIX = "invariants."
 
 
 class Wanted(NamedTuple):
-    """What is to be read from a network: the state of blocks, events of sessions, blocks before breaches."""
+    """What is to be read from a network: blocks, events of sessions, blocks before breaches, blocks to be sampled."""
 
     network: str
     running: Running
     blocks: Sequence[WantedBlock]
     events: Sequence[WantedEvents]
     searches: held.Searches
+    samples: Sequence[int]
 
 
 class InvariantChecker:
@@ -57,8 +58,13 @@ class InvariantChecker:
         networks: Collection[str],
         *,
         by_clock: bool = True,
+        sample_every: int | None = None,
     ) -> None:
-        """``networks`` are those that are followed. ``by_clock``: values may be unread for too long."""
+        """``networks`` are those that are followed. ``by_clock``: values may be unread for too long.
+
+        ``sample_every``: check at each so many blocks of what was read, once that is all.
+        """
+        self.sample_every = sample_every
         self._by_clock = by_clock
         self.extractor = extractor
         self.settings = settings
@@ -71,9 +77,9 @@ class InvariantChecker:
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
     @classmethod
-    def of(cls, plan: Plan, *, by_clock: bool = True) -> InvariantChecker:
+    def of(cls, plan: Plan, *, by_clock: bool = True, sample_every: int | None = None) -> InvariantChecker:
         """Return the checker of ``plan``."""
-        return cls(plan.invariants, plan.settings, plan.watches, by_clock=by_clock)
+        return cls(plan.invariants, plan.settings, plan.watches, by_clock=by_clock, sample_every=sample_every)
 
     def clock(self, work: Work) -> float:
         """Return the clock's value in a transaction; where no time passes by the clock, always the same."""
@@ -117,15 +123,24 @@ class InvariantChecker:
             and (found := wanted_events(session, block, last)) is not None
         ]
         searches = self._searches[network]
-        if not (searches.wanted(connection, network, running.invariants) or wanted or events):
+        is_searching = bool(searches.load(connection, network, running.invariants))
+        samples: list[int] = []
+        is_idle = not (is_searching or wanted or events)
+        if is_idle and self.sample_every is not None and not invariants.is_any_wanted(connection):
+            samples = sampling.wanted(connection, network, checkpoint, self.sample_every)
+        if is_idle and not samples:
             return None
-        return Wanted(network, running, wanted, events, searches)
+        return Wanted(network, running, wanted, events, searches, samples)
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
         """Yield what was read. Raises ``ChainError``."""
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun
+        if wanted.samples:
+            others = sampling.others_of(wanted.running.invariants, wanted.network, pools)
+            yield await sampling.read(pools, pool, wanted.samples, others)
+            return
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),

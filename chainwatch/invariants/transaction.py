@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import held, judging, listing, sessions
+from chainwatch.invariants import held, judging, listing, sampling, sessions
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
 from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
+from chainwatch.invariants.sampling import SampledBlocks
+from chainwatch.invariants.triggers import Trigger, is_due
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
@@ -30,17 +32,6 @@ if TYPE_CHECKING:
 TIDIED = "invariants_tidied"
 """The property for the revision as of which nothing is stored of invariants that are gone."""
 _PREFIX_LENGTH = len("invariants.")
-
-
-class Trigger(NamedTuple):
-    """A block at which invariants may have to be checked. ``previous`` is the block before, where that is known.
-
-    ``is_provisional``: a newer block takes its place, as this one ends a range that was read at once.
-    """
-
-    header: Header
-    previous: Header | None
-    is_provisional: bool
 
 
 class InvariantTransaction:
@@ -98,6 +89,10 @@ class InvariantTransaction:
             sessions.apply(self._work, result, self._checker.waiting)
         elif isinstance(result, HeldFound):
             held.apply(self._work, result)
+        elif isinstance(result, SampledBlocks):
+            running, checks = self._running.invariants, self._checks
+            sampling.apply(self._connection, running, checks, result, self._reading, self._misaligned)
+            self._reasons |= dict.fromkeys(running, "")
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -246,9 +241,11 @@ class InvariantTransaction:
             elif isinstance(invariant.every, tuple):
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
-            else:
+            elif self._checker.sample_every is None:
                 is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
-                some = [one for one in triggers if is_counted and _is_due(invariant.every, one)]
+                some = [one for one in triggers if is_counted and is_due(invariant.every, one)]
+            else:
+                some = []
             if some:
                 due[name] = some
         if due:
@@ -390,10 +387,3 @@ class InvariantTransaction:
                 reason = listing.NO_LONGER_LISTED
             judging.end_all(self._work, name, reason)
         schema.set_property(self._connection, TIDIED, str(running.revision))
-
-
-def _is_due(every: object, trigger: Trigger) -> bool:
-    """Return whether a check is due at a block: at each, or at the first one of each period of ``every`` seconds."""
-    if not isinstance(every, float | int) or trigger.previous is None:
-        return True
-    return trigger.header.timestamp // every > trigger.previous.timestamp // every

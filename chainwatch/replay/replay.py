@@ -78,7 +78,8 @@ class Replay:
     """One replay into one database.
 
     ``reader`` reads long ranges. With ``notify`` alerts are sent to the receivers of their routes. ``rules`` are evaluated
-    over what is stored in the end. Use ``begin``, then ``run``, then ``report``.
+    over what is stored in the end; ``sample_every``: invariants are checked at each so many blocks. Use ``begin``, then
+    ``run``, then ``report``.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Replay:
         *,
         notify: bool = False,
         rules: Rules | None = None,
+        sample_every: int | None = None,
     ) -> None:
         settings = plan.settings
         self._plan = plan
@@ -103,7 +105,7 @@ class Replay:
         self._longest_wait = max((r.group_wait + r.group_interval for r in routes), default=0.0)
         """Alerts are raised this long ago, so that at the end no group has to wait."""
         self._tally = Tally({flow.name: flow for flow in plan.flows})
-        self._checkers = build_checkers(plan, self._tally.change, by_clock=False)
+        self._checkers = build_checkers(plan, self._tally.change, by_clock=False, sample_every=sample_every)
         self._pipeline = Pipeline(self._checkers, settings.networks, plan.decode, self._alerts, plan.sources)
         self._ranges: list[Range] = []
         self._ids: dict[str, int] | None = None

@@ -24,7 +24,8 @@ from chainwatch.support.spelling import did_you_mean
 class Wanted(NamedTuple):
     """The options of the command: networks (none: all), ``[NETWORK=]WHEN`` to begin and to end.
 
-    ``resume``: go on with an interrupted replay; ``notify``: really send.
+    ``resume``: go on with an interrupted replay; ``notify``: really send; ``sample_every``: check invariants at each so many
+    blocks.
     """
 
     networks: Sequence[str]
@@ -32,6 +33,7 @@ class Wanted(NamedTuple):
     end: Sequence[str]
     resume: bool = False
     notify: bool = False
+    sample_every: int | None = None
 
 
 async def replay(
@@ -63,7 +65,8 @@ async def replay(
             ids = new_ids([r.network for r in ranges], {}) if packed else None
             await reader.begin(plan, ranges, ids)  # it reads while the database is being made
         opened = stack.enter_context(contextlib.closing(Database.open(database, durable=durable)))
-        work = Replay(plan, opened, pools, reader, notify=wanted.notify, rules=rules)
+        every = wanted.sample_every
+        work = Replay(plan, opened, pools, reader, notify=wanted.notify, rules=rules, sample_every=every)
         if ranges is None:
             work.resume()
         else:

@@ -195,6 +195,11 @@ def wanted_readings(connection: sa.Connection, network: str, limit: int) -> list
     return [_reading(row) for row in bulk.select(connection, _WANTED, (network, limit))]
 
 
+def is_any_wanted(connection: sa.Connection) -> bool:
+    """Return whether anything is still to be read of any network."""
+    return bool(bulk.select(connection, "SELECT 1 FROM invariant_readings WHERE is_wanted LIMIT 1"))
+
+
 def drop_readings(connection: sa.Connection, places: Collection[Place]) -> None:
     """Delete the readings at ``places``."""
     bulk.delete(connection, invariant_readings, PLACE, list(places))
@@ -216,13 +221,6 @@ def raised_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, dict
         for row in connection.execute(sa.select(invariant_alerts).where(invariant_alerts.c.name.in_(some))):
             found.setdefault(row.name, {})[row.condition] = _alert(row)
     return found
-
-
-def violated_on(connection: sa.Connection, network: str) -> list[RaisedAlert]:
-    """Return up to `NAMED_AT_ONCE` alerts about invariants that do not hold, since blocks of ``network``."""
-    a = invariant_alerts.c
-    query = sa.select(invariant_alerts).where(a.network == network, a.condition == "violated")
-    return [_alert(row) for row in connection.execute(query.order_by(a.starts_at).limit(NAMED_AT_ONCE))]
 
 
 def raised_by_name(connection: sa.Connection) -> dict[str, list[RaisedAlert]]:

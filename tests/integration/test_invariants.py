@@ -229,6 +229,41 @@ async def test_a_replay_checks_events_and_the_last_block_and_finds_the_same_twic
     assert reports[0] == reports[1]
 
 
+@pytest.mark.parametrize("every", [1, 4])
+async def test_a_replay_checks_each_so_many_blocks_and_finds_when_it_held_last(
+    chains: Chains, tmp_path: Path, every: int
+) -> None:  # S7
+    alpha, beta = chains.alpha, chains.beta
+
+    def mine(count: int) -> None:
+        for _ in range(count):
+            for node in (alpha, beta):
+                node.increase_time(2)
+                node.mine()
+
+    mine(5)
+    broken = alpha.height  # whose state is changed
+    alpha.rpc("anvil_setBalance", SAFE, hex(9))
+    mine(10)
+    alpha.rpc("anvil_setBalance", SAFE, hex(10))
+    chains.mint(beta, 101)
+    mine(9)
+    plan = chains.plan()
+    reports = []
+    for number in range(2):
+        url = f"sqlite:///{tmp_path / f'replay{number}.db'}"
+        wanted = Wanted((), (), (), sample_every=every)
+        reports.append(await session.replay(plan, wanted, url, durable=False, show_progress=False))
+    assert reports[0] == reports[1]
+    found = {a["labels"]["invariant"]: a for a in reports[0]["alerts"]}
+    assert found.keys() == {"floor", "backed"}
+    assert found["floor"]["ends_at"] > found["floor"]["starts_at"]
+    assert found["backed"]["ends_at"] is None
+    assert int(found["floor"]["annotations"]["block"]) == -(-broken // every) * every
+    assert int(found["floor"]["annotations"]["held_block"]) == broken - 1
+    assert found["backed"]["annotations"]["values"] == "locked = 100, minted = 101"
+
+
 def test_the_commands_show_invariants_and_read_them_now(chains: Chains, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,11 +39,10 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> None:
     def checkers(
         plan: Plan,
         transfers_saved: Callable[[Sequence[Changed]], None] | None = None,
-        *,
-        by_clock: bool = True,
+        **options: Any,
     ) -> list[Checker]:
         (extractor,) = (one for one in plan.extractors if isinstance(one, BusyExtractor))
-        return [*build_checkers(plan, transfers_saved, by_clock=by_clock), BusyChecker(extractor, 1)]
+        return [*build_checkers(plan, transfers_saved, **options), BusyChecker(extractor, 1)]
 
     monkeypatch.setattr(plans, "compile_extractors", extractors)
     for module in (monitor, replay):

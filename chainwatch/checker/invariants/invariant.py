@@ -100,6 +100,12 @@ class Invariant:
         """Whether its condition reads values of the check before."""
         return any(path.steps[0] == PREVIOUS for path in self.condition.paths)
 
+    @property
+    def is_searchable(self) -> bool:
+        """Whether its answer follows from the state at any one block of its network."""
+        is_state = all(value.reads or value.block is not None for value in self.values)
+        return is_state and len(self.networks) == 1 and not (self.reads_previous or self.windows)
+
     def on(self, network: str) -> tuple[InvariantValue, ...]:
         """Return the values that are read, wholly or in part, on ``network``."""
         return tuple(value for value in self.values if network in value.networks)
