@@ -13,7 +13,7 @@ from chainwatch.tsdb import model
 from chainwatch.tsdb.model import Appended, Batch, Reason
 from chainwatch.tsdb.tsdb import Tsdb
 
-PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
+SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
 """Where samples come from."""
 
 T = TypeVar("T")
