@@ -15,30 +15,26 @@ from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
-from chainwatch.checker.invariants.judge import HELD_BLOCK, VIOLATED
-from chainwatch.invariants import judging
+from chainwatch.checker.invariants.judge import VIOLATED
 from chainwatch.invariants.reads import answered, read_outcomes
-from chainwatch.model import Header
+from chainwatch.model import Header, Signal
 from chainwatch.pipeline.unit_of_work import Work
-from chainwatch.store import invariants
-from chainwatch.store.invariants import RaisedAlert
+from chainwatch.store import invariant_breaches, invariants
 
 BLOCKS_MOST = 48
 """Blocks that are read for one breach: enough for a bisection of any chain, with steps back before it."""
+SEARCHES_AT_ONCE = 20
 BLOCKS_A_PASS = 4
 """Blocks that are read at a time: those of new blocks come between."""
 
-Key = tuple[str, int, int]
-"""A breach: the invariant, its first block, and when that was."""
-
 
 class HeldFound(msgspec.Struct, frozen=True):
-    """The last block at which the invariant ``name`` held before its breach at ``block`` of ``network``."""
+    """The last block at which the invariant ``name`` held before its breach at ``block``; None where none was found."""
 
     name: str
     network: str
     block: int
-    held: Header
+    held: Header | None
 
     @property
     def checker(self) -> str:
@@ -62,56 +58,43 @@ class Searches:
     """The searches on one network that are under way; in memory, as each is short: after a restart it begins anew."""
 
     def __init__(self) -> None:
-        self._open: dict[Key, Search] = {}
-        self._done: set[Key] = set()
+        self._open: dict[tuple[str, int], Search] = {}
 
-    def wanted(
-        self, connection: sa.Connection, network: str, running: Mapping[str, Invariant]
-    ) -> list[Search]:
-        """Return the searches for breaches on ``network`` that are still to be made."""
-        standing = {_key(alert): alert for alert in invariants.violated_on(connection, network)}
-        self._done &= standing.keys()
+    def load(self, connection: sa.Connection, network: str, running: Mapping[str, Invariant]) -> bool:
+        """Take up the breaches on ``network`` before which blocks are to be searched; return whether there are any."""
         found = {}
-        for key, alert in standing.items():
-            invariant = running.get(alert.name)
-            if key in self._done or invariant is None or not _is_searchable(invariant):
-                continue
-            held = alert.annotations.get(HELD_BLOCK)
-            begun = Search(invariant, alert.block, alert.block, None if held is None else int(held))
-            found[key] = self._open.get(key, begun)
+        for breach in invariant_breaches.unsearched(connection, network, SEARCHES_AT_ONCE):
+            if (invariant := running.get(breach.name)) is not None:
+                key = (breach.name, breach.block)
+                begun = Search(invariant, breach.block, breach.block, breach.held_block)
+                found[key] = self._open.get(key, begun)
         self._open = found
-        return list(found.values())
+        return bool(found)
 
     async def read(self, pool: Pool) -> AsyncIterator[HeldFound]:
-        """Go on with what is wanted; yield what is found."""
-        for key, search in list(self._open.items()):
+        """Go on with the searches; yield what is found."""
+        for search in list(self._open.values()):
             if await _go_on(pool, search):
-                del self._open[key]
-                self._done.add(key)
-                if search.found is not None:
-                    yield HeldFound(search.invariant.name, pool.network.name, search.block, search.found)
+                yield HeldFound(search.invariant.name, pool.network.name, search.block, search.found)
 
 
 def apply(work: Work, found: HeldFound) -> None:
-    """Add what was found to the alert about the breach, if that still stands."""
-    connection = work.connection
-    alert = invariants.raised(connection, found.name).get(VIOLATED)
-    if alert is None or (alert.network, alert.block) != (found.network, found.block):
+    """Add what was found to the breach and to the alert about it, which may have ended meanwhile."""
+    connection, held = work.connection, found.held
+    breach = invariant_breaches.find(connection, found.name, found.network, found.block)
+    if breach is None or breach.is_searched:
         return
-    held = found.held
-    annotations = rules.with_held(dict(alert.annotations), found.network, held.number, held.timestamp)
-    judging.raise_alert(work, alert._replace(annotations=annotations), (held.number, held.timestamp))
-
-
-def _key(alert: RaisedAlert) -> Key:
-    return alert.name, alert.block, alert.starts_at
-
-
-def _is_searchable(invariant: Invariant) -> bool:
-    """Return whether what the invariant reads can be read of any block alone."""
-    is_state = all(value.reads or value.block is not None for value in invariant.values)
-    depends = invariant.reads_previous or invariant.windows
-    return is_state and len(invariant.networks) == 1 and not depends
+    breach = breach._replace(is_searched=True)
+    if held is not None:
+        annotations = rules.with_held(dict(breach.annotations), found.network, held.number, held.timestamp)
+        breach = breach._replace(annotations=annotations, held_block=held.number, held_at=held.timestamp)
+        alert = invariants.raised(connection, found.name).get(VIOLATED)
+        if alert is not None and (alert.network, alert.block) == (found.network, found.block):
+            invariants.save_raised(connection, alert._replace(annotations=annotations))
+        ends_at, reason = breach.ends_at, breach.reason or ""
+        signal = Signal(breach.labels, breach.starts_at, annotations, ends_at, reason, source="invariant")
+        work.signals.append(signal)
+    invariant_breaches.save(connection, breach)
 
 
 async def _go_on(pool: Pool, search: Search) -> bool:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
+from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
 from chainwatch.invariants import stored_values
@@ -73,7 +74,7 @@ def judge(
     unread: list[Place] = []
     for name, one in judged.items():
         if one.invariant.reads_stored:
-            _add_stored(connection, one, checks.of(name), readings)
+            _add_stored(connection, one, checks, readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
@@ -106,12 +107,13 @@ def _standing(checks: Sequence[Check]) -> Standing:
 
 
 def _add_stored(
-    connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
+    connection: sa.Connection, judging: Judging, checks: KeptChecks, readings: dict[Place, Reading]
 ) -> None:
     """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
-    for check in checks:
+    invariant = judging.invariant
+    for check in checks.of(invariant.name):
         if _is_to_be_evaluated(judging, check):
-            reading = stored_values.with_stored(connection, judging.invariant, check, readings)
+            reading = stored_values.with_stored(connection, invariant, check, readings, checks.counts)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 
@@ -210,7 +212,11 @@ def _apply(
         if held is not None:
             annotations = rules.with_held(dict(annotations), held.network, held.block, held.timestamp)
         alert = RaisedAlert(*place, condition.labels, annotations, since.timestamp)
-        raise_alert(work, alert, (held.block, held.timestamp) if held is not None else ())
+        raise_alert(work, alert)
+        if name == VIOLATED:
+            if before is not None:  # it began at another block, as an answer that came late has shown
+                invariant_breaches.drop(work.connection, before.name, before.network, before.block)
+            _note_breach(work, alert, judging.invariant, held)
 
 
 def _held_before(checks: Sequence[Check], since: Checked) -> Check | None:
@@ -279,13 +285,28 @@ def _failure(connection: sa.Connection, invariant: Invariant, checks: Sequence[C
     return next((f"{one.network}: {one.error}" for one in reversed(readings) if one.error), None)
 
 
-def raise_alert(work: Work, alert: RaisedAlert, held: tuple[int, int] | tuple[()] = ()) -> None:
-    """Store and signal that ``alert`` fires. ``held``: the last block at which the invariant held, and its time."""
+def _note_breach(work: Work, alert: RaisedAlert, invariant: Invariant, held: Check | None) -> None:
+    """Store a breach; blocks between the last check at which the invariant ``held`` and the breach are searched later."""
+    breach = Breach(
+        alert.name,
+        alert.network,
+        alert.block,
+        alert.starts_at,
+        alert.annotations.get("values", ""),
+        alert.labels,
+        alert.annotations,
+        None if held is None else held.block,
+        None if held is None else held.timestamp,
+        is_searched=not invariant.is_searchable or (held is not None and held.block == alert.block - 1),
+    )
+    invariant_breaches.save(work.connection, breach)
+    if not breach.is_searched:
+        work.wanted.add((INVARIANTS, alert.network))
+
+
+def raise_alert(work: Work, alert: RaisedAlert) -> None:
+    """Store and signal that ``alert`` fires."""
     invariants.save_raised(work.connection, alert)
-    if alert.condition == VIOLATED:
-        place = (alert.name, alert.network, alert.block)
-        read = alert.annotations.get("values", "")
-        invariant_breaches.save(work.connection, Breach(*place, alert.starts_at, read, *held))
     work.signals.append(Signal(alert.labels, alert.starts_at, alert.annotations, source="invariant"))
 
 
@@ -295,7 +316,7 @@ def end(work: Work, alert: RaisedAlert, at: int, reason: str) -> None:
     ends_at = max(alert.starts_at, at)
     if alert.condition == VIOLATED:
         place = (alert.name, alert.network, alert.block)
-        invariant_breaches.end(work.connection, *place, ends_at, reason)
+        invariant_breaches.end(work.connection, place, ends_at, reason, is_over=reason != HOLDS)
     work.signals.append(
         Signal(alert.labels, alert.starts_at, alert.annotations, ends_at, reason, source="invariant")
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 
 from chainwatch.store import bulk
@@ -16,7 +18,7 @@ class Breach(NamedTuple):
     """A time in which the invariant ``name`` did not hold: since ``block`` of ``network``; ``read`` are the values then.
 
     ``ends_at`` is None while it lasts. ``held_block`` is the last block before it at which the invariant held, where that is
-    known.
+    known. ``labels`` and ``annotations`` are the alert's. ``is_searched``: blocks before it were searched, or need not be.
     """
 
     name: str
@@ -24,30 +26,60 @@ class Breach(NamedTuple):
     block: int
     starts_at: int
     read: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
     held_block: int | None = None
     held_at: int | None = None
     ends_at: int | None = None
     reason: str | None = None
+    is_searched: bool = True
+
+
+_COLUMNS = [_b[field] for field in Breach._fields]
 
 
 def save(connection: sa.Connection, breach: Breach) -> None:
     """Store a breach, in place of one that began at the same block."""
-    bulk.upsert(connection, invariant_breaches, Breach._fields, [breach])
+    row = breach._replace(labels=_json(breach.labels), annotations=_json(breach.annotations))  # type: ignore[arg-type]
+    bulk.upsert(connection, invariant_breaches, Breach._fields, [row])
 
 
-def end(connection: sa.Connection, name: str, network: str, block: int, at: int, reason: str) -> None:
-    """Note that the breach since ``block`` has ended ``at``, and why."""
-    here = sa.and_(_b.name == name, _b.network == network, _b.block == block)
-    connection.execute(sa.update(invariant_breaches).where(here).values(ends_at=at, reason=reason))
+def end(
+    connection: sa.Connection, place: tuple[str, str, int], at: int, reason: str, *, is_over: bool
+) -> None:
+    """Note that the breach at ``place`` (name, network, block) has ended ``at``, and why.
+
+    ``is_over``: not because the invariant holds again: nobody asks any more when it held last.
+    """
+    values: dict[str, object] = {"ends_at": at, "reason": reason}
+    if is_over:
+        values["is_searched"] = True
+    connection.execute(sa.update(invariant_breaches).where(_at(*place)).values(values))
+
+
+def find(connection: sa.Connection, name: str, network: str, block: int) -> Breach | None:
+    """Return the breach since ``block``."""
+    row = connection.execute(sa.select(*_COLUMNS).where(_at(name, network, block))).one_or_none()
+    return None if row is None else _breach(row)
+
+
+def drop(connection: sa.Connection, name: str, network: str, block: int) -> None:
+    """Delete the breach since ``block``: it has begun earlier, or later."""
+    connection.execute(sa.delete(invariant_breaches).where(_at(name, network, block)))
+
+
+def unsearched(connection: sa.Connection, network: str, limit: int) -> list[Breach]:
+    """Return up to ``limit`` breaches on ``network`` before which blocks are still to be searched, the oldest first."""
+    query = sa.select(*_COLUMNS).where(_b.network == network, _b.is_searched.is_(False))
+    return [_breach(row) for row in connection.execute(query.order_by(_b.starts_at).limit(limit))]
 
 
 def of(connection: sa.Connection, name: str, since: float, limit: int) -> list[Breach]:
     """Return up to ``limit`` breaches of ``name`` that lasted after ``since``, the newest first."""
-    columns = [_b[field] for field in Breach._fields]
     lasted = sa.or_(_b.ends_at.is_(None), _b.ends_at >= since)
-    query = sa.select(*columns).where(_b.name == name, lasted)
+    query = sa.select(*_COLUMNS).where(_b.name == name, lasted)
     rows = connection.execute(query.order_by(_b.starts_at.desc(), _b.block.desc()).limit(limit))
-    return [Breach(*row) for row in rows]
+    return [_breach(row) for row in rows]
 
 
 def prune(connection: sa.Connection, before: float, limit: int) -> int:
@@ -56,3 +88,18 @@ def prune(connection: sa.Connection, before: float, limit: int) -> int:
     rows = [tuple(row) for row in connection.execute(query)]
     bulk.delete(connection, invariant_breaches, ("name", "network", "block"), rows)
     return len(rows)
+
+
+def _at(name: str, network: str, block: int) -> sa.ColumnElement[bool]:
+    return sa.and_(_b.name == name, _b.network == network, _b.block == block)
+
+
+def _breach(row: Sequence[Any]) -> Breach:
+    breach = Breach(*row)
+    texts: Any = (breach.labels, breach.annotations)
+    labels, annotations = map(msgspec.json.decode, texts)
+    return breach._replace(labels=labels, annotations=annotations)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

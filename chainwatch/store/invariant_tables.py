@@ -145,6 +145,15 @@ invariant_breaches = Table(
     Column("read", Text, nullable=False, comment="the values, as they are shown"),
     Column("held_block", BigInteger, comment="the last block before it at which it held, as far as is known"),
     Column("held_at", BigInteger),
+    Column("labels", Text, nullable=False, comment="JSON: of the alert"),
+    Column("annotations", Text, nullable=False, comment="JSON"),
+    Column(
+        "is_searched",
+        Boolean,
+        nullable=False,
+        comment="whether the blocks before it were searched, or need not be",
+    ),
     comment="When invariants did not hold. Times are chain time.",
 )
 Index("invariant_breaches_ends_at", invariant_breaches.c.ends_at)
+Index("invariant_breaches_searched", invariant_breaches.c.network, invariant_breaches.c.is_searched)

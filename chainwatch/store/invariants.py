@@ -223,13 +223,6 @@ def raised_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, dict
     return found
 
 
-def violated_on(connection: sa.Connection, network: str) -> list[RaisedAlert]:
-    """Return up to `NAMED_AT_ONCE` alerts about invariants that do not hold, since blocks of ``network``."""
-    a = invariant_alerts.c
-    query = sa.select(invariant_alerts).where(a.network == network, a.condition == "violated")
-    return [_alert(row) for row in connection.execute(query.order_by(a.starts_at).limit(NAMED_AT_ONCE))]
-
-
 def raised_by_name(connection: sa.Connection) -> dict[str, list[RaisedAlert]]:
     """Return all that is raised and has not ended, by the invariant."""
     found: dict[str, list[RaisedAlert]] = {}

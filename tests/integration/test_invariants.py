@@ -242,10 +242,9 @@ async def test_a_replay_checks_each_so_many_blocks_and_finds_when_it_held_last(
                 node.mine()
 
     mine(5)
+    broken = alpha.height  # whose state is changed
     alpha.rpc("anvil_setBalance", SAFE, hex(9))
-    mine(1)
-    broken = alpha.height
-    mine(9)
+    mine(10)
     alpha.rpc("anvil_setBalance", SAFE, hex(10))
     chains.mint(beta, 101)
     mine(9)

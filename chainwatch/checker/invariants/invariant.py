@@ -24,10 +24,11 @@ Values = Mapping[str, Any]
 
 class StateRead(NamedTuple):
     """What is read of ``address``: the result of a call with ``data``, its balance, its storage at ``slot``, its code, its
-    nonce, a ``field`` of its proof; or a ``field`` of the block.
+    nonce, a ``field`` of its proof; or a ``field`` of the block; or by HTTP the document at the URL ``field``, where
+    ``slot`` is 1 if that may be a private address.
     """
 
-    kind: Literal["call", "balance", "storage", "code", "nonce", "proof", "block"]
+    kind: Literal["call", "balance", "storage", "code", "nonce", "proof", "block", "http"]
     address: bytes = NO_BYTES
     data: bytes = NO_BYTES
     slot: int = 0
@@ -98,6 +99,12 @@ class Invariant:
     def reads_previous(self) -> bool:
         """Whether its condition reads values of the check before."""
         return any(path.steps[0] == PREVIOUS for path in self.condition.paths)
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether its answer follows from the state at any one block of its network."""
+        is_state = all(value.reads or value.block is not None for value in self.values)
+        return is_state and len(self.networks) == 1 and not (self.reads_previous or self.windows)
 
     def on(self, network: str) -> tuple[InvariantValue, ...]:
         """Return the values that are read, wholly or in part, on ``network``."""

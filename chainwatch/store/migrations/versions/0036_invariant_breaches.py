@@ -35,6 +35,15 @@ def upgrade() -> None:
             comment="the last block before it at which it held, as far as is known",
         ),
         sa.Column("held_at", sa.BigInteger),
+        sa.Column("labels", sa.Text, nullable=False, comment="JSON: of the alert"),
+        sa.Column("annotations", sa.Text, nullable=False, comment="JSON"),
+        sa.Column(
+            "is_searched",
+            sa.Boolean,
+            nullable=False,
+            comment="whether the blocks before it were searched, or need not be",
+        ),
         comment="When invariants did not hold. Times are chain time.",
     )
     op.create_index("invariant_breaches_ends_at", "invariant_breaches", ["ends_at"])
+    op.create_index("invariant_breaches_searched", "invariant_breaches", ["network", "is_searched"])
