@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import structlog
 
+from chainwatch.ingestion import metric_families
 from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.push_groups import Group
-from chainwatch.ingestion.text import parse_exposition
+from chainwatch.ingestion.text import OPENMETRICS, Exposition, parse_exposition
 from chainwatch.promql.series import STALE, Labels
 from chainwatch.rule_engine.intake import PUSH, Intake
 from chainwatch.store import push_groups
@@ -59,15 +60,14 @@ class PushGroups:
         self._last = 0
         """The time (Unix ms) of the newest samples: of no series two may have the same."""
 
-    async def push(
-        self, labels: Labels, body: bytes, *, is_openmetrics: bool, replaces_all: bool
-    ) -> Appended:
+    async def push(self, labels: Labels, body: bytes, *, content_type: str, replaces_all: bool) -> Appended:
         """Take a push to the group of ``labels``; return what became of its samples once they are stored.
+
+        By its ``content_type`` the body is OpenMetrics, protobuf, or else the text format.
 
         Raises ``IngestionError`` for a body that cannot be taken, which is noted in the group, and ``StoreError``.
         """
-        parse = partial(parse_exposition, body, is_openmetrics=is_openmetrics, samples_max=SAMPLES_MAX)
-        exposition = await self._intake.run(parse)
+        exposition = await self._intake.run(partial(_parsed, body, content_type))
         async with self._changing:
             groups = await self._loaded()
             before = groups.get(labels) or Group(labels)
@@ -151,6 +151,12 @@ class PushGroups:
             for group in stored:
                 self._intake.describe(group.metadata())
         return self._groups
+
+
+def _parsed(body: bytes, content_type: str) -> Exposition:
+    if content_type == metric_families.CONTENT_TYPE:
+        return metric_families.parse_families(body, SAMPLES_MAX)
+    return parse_exposition(body, is_openmetrics=content_type == OPENMETRICS, samples_max=SAMPLES_MAX)
 
 
 def _values(groups: Iterable[Group]) -> dict[Labels, float]:

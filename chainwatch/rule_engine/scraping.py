@@ -17,7 +17,7 @@ import structlog
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.ingestion.model import IngestionError, SeriesSamples
 from chainwatch.ingestion.scraped import SeriesLimits, TargetSeries
-from chainwatch.ingestion.text import KnownSeries, parse_exposition
+from chainwatch.ingestion.text import OPENMETRICS, KnownSeries, parse_exposition
 from chainwatch.monitor.companions import Tasks
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine.intake import SCRAPE, Intake
@@ -33,7 +33,6 @@ REPORTS = (
 )
 """The series about scrapes."""
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-OPENMETRICS = "application/openmetrics-text"
 HTTP_OK = 200
 
 _log = structlog.get_logger(__name__)

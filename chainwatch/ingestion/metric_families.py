@@ -1,0 +1,120 @@
+"""Prometheus' protobuf format, which Go's client pushes: ``MetricFamily`` messages, each after its length.
+
+Source: https://github.com/prometheus/client_model/blob/master/io/prometheus/client/metrics.proto. Of a histogram only the
+classic buckets are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from chainwatch.ingestion import wire
+from chainwatch.ingestion.model import IngestionError, Metadata
+from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.text import HELP_MAX, Exposition, TextSample
+from chainwatch.promql.series import NAME, Labels
+
+CONTENT_TYPE = "application/vnd.google.protobuf"
+TYPES = ("counter", "gauge", "summary", "unknown", "histogram", "gaugehistogram")
+_PLAIN = {"counter": "counter", "gauge": "gauge", "unknown": "untyped"}
+"""By type, the field that has the value of a metric."""
+
+
+def parse_families(body: bytes, samples_max: int) -> Exposition:
+    """Return the samples of a document. Raises ``IngestionError``, which names the metric that is wrong."""
+    found = Exposition()
+    for content in _delimited(body):
+        try:
+            family = wire.MetricFamily.FromString(content)
+        except DecodeError:
+            raise IngestionError("the body is no sequence of io.prometheus.client.MetricFamily") from None
+        kind = TYPES[family.type] if 0 <= family.type < len(TYPES) else "unknown"
+        found.metadata[family.name] = Metadata(kind, family.help[:HELP_MAX])
+        for metric in family.metric:
+            time = metric.timestamp_ms or None
+            try:
+                labels = _labels(family.name, metric)
+                found.samples += [
+                    TextSample(Labels(one), value, time) for one, value in _values(labels, kind, metric)
+                ]
+            except ValueError as error:
+                raise IngestionError(f"{quoted(family.name)}: {error}") from None
+            if len(found.samples) > samples_max:
+                raise IngestionError(f"more than {samples_max} samples: push fewer at once")
+    return found
+
+
+def _delimited(body: bytes) -> Iterator[bytes]:
+    place = 0
+    while place < len(body):
+        size, shift = 0, 0
+        while True:
+            if place >= len(body) or shift > _LENGTH_BITS:
+                raise IngestionError(_CUT_OFF)
+            digit = body[place]
+            size |= (digit & 127) << shift
+            place, shift = place + 1, shift + 7
+            if digit < 128:
+                break
+        if size > len(body) - place:
+            raise IngestionError(_CUT_OFF)
+        yield body[place : place + size]
+        place += size
+
+
+def _labels(name: str, metric: Any) -> dict[str, str]:
+    found = {NAME: name}
+    problem = metric_problem(name)
+    for label in metric.label:
+        problem = problem or label_problem(label.name)
+        if label.name in found:
+            problem = problem or f"the label {quoted(label.name)} is given twice"
+        if "\0" in label.value:
+            problem = problem or f"the label {quoted(label.name)} holds the character NUL"
+        found[label.name] = label.value
+    if problem is not None:
+        raise ValueError(problem)
+    return found
+
+
+def _values(labels: Mapping[str, str], kind: str, metric: Any) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield the labels and values of the series of one metric."""
+    name = labels[NAME]
+    if kind in _PLAIN:
+        yield dict(labels), getattr(metric, _PLAIN[kind]).value
+        return
+    if kind == "summary":
+        for one in metric.summary.quantile:
+            yield {**labels, "quantile": _go_float(one.quantile)}, one.value
+        whole = metric.summary
+    else:
+        whole = metric.histogram
+        count = whole.sample_count or whole.sample_count_float
+        bounds = {one.upper_bound: one.cumulative_count or one.cumulative_count_float for one in whole.bucket}
+        for bound, number in {**bounds, math.inf: bounds.get(math.inf, count)}.items():
+            yield {**labels, NAME: f"{name}_bucket", "le": _go_float(bound)}, float(number)
+    yield {**labels, NAME: f"{name}_sum"}, whole.sample_sum
+    yield {**labels, NAME: f"{name}_count"}, float(whole.sample_count)
+
+
+def _go_float(value: float) -> str:
+    """Return a number as Go writes it with the fewest digits (``strconv``, format ``g``): the text format has it so too."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    number = Decimal(repr(value)).normalize()
+    exponent = number.adjusted()
+    if value == 0 or -5 < exponent < 6:
+        return f"{number:f}"
+    sign, digits, _ = number.as_tuple()
+    first, *rest = map(str, digits)
+    fraction = f".{''.join(rest)}" if rest else ""
+    return f"{'-' if sign else ''}{first}{fraction}e{exponent:+03d}"
+
+
+_LENGTH_BITS = 28
+_CUT_OFF = "the body is cut off, or no sequence of messages after their lengths (proto; encoding=delimited)"
