@@ -158,6 +158,19 @@ async def test_many_points_are_refused(serving: Serving, monkeypatch: pytest.Mon
         assert "100 samples" in body["error"]
 
 
+async def test_a_subquery_holds_no_more_than_memory_has(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chainwatch.promql.evaluation._HELD_MAX", 100)
+    async with serving() as served:
+        fill(served)
+        status, body = await served.get(
+            "/api/v1/query", params={"query": "sum_over_time(sent_total[5m:1s])", "time": str(NOW)}
+        )
+        assert (status, body["errorType"]) == (422, "execution")
+        assert "a subquery has more than 100 samples" in body["error"]
+
+
 async def test_a_viewer_may_query_by_post_and_nobody_without_a_token(serving: Serving) -> None:
     async with serving() as served:
         with served.running.database.transaction() as connection:
