@@ -25,6 +25,7 @@ from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import SessionError, compile_look_up
 from chainwatch.config import Draft, NetworkSettings, Settings, read
 from chainwatch.config.errors import ConfigError, Problem, problem_line
+from chainwatch.config.invariant_values import ValueSettings
 from chainwatch.config.invariants import TriggerSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import (
@@ -242,6 +243,23 @@ class _Contracts:
             return self._abi(contract).event(named)
         except AbiError as error:
             raise LookupError(str(error)) from error
+
+    def value(self, named: str) -> ValueSettings:
+        seen: list[str] = []
+        while named not in seen:
+            seen.append(named)
+            name, _, value = named.rpartition(".")
+            if name not in self._parts.invariants:
+                near = did_you_mean(name, list(self._parts.invariants)) or "write it as NAME.VALUE"
+                raise LookupError(f'no invariant is called "{name}". {near}')
+            values = self._parts.invariants[name].values
+            if value not in values:
+                near = did_you_mean(value, list(values)) or f"there are {', '.join(values)}"
+                raise LookupError(f'{name} has no value "{value}". {near}')
+            if values[value].invariant is None:
+                return values[value]
+            named = values[value].invariant or ""
+        raise LookupError(f"these are values of one another: {', '.join(seen)}")
 
     def flow(self, name: str) -> Flow:
         if name in self._flows:

@@ -50,7 +50,8 @@ What else is watched, and by what:
   [preset `op-stack`](presets.md#op-stack-withdrawals).
 
 Reads of state and events cannot do what Monitorism's `conservation_monitor` does (ether conserved in every L2 block), nor
-`withdrawals-v2` (proofs verified again), which need traces, nor `transaction_monitor`, which reads every transaction.
+`withdrawals-v2` (proofs verified again), which need traces; nor all that `transaction_monitor` does, which reads every
+transaction: `sender` does its part.
 """
 
 

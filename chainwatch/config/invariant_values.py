@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from chainwatch.config.assets import Decimals
-from chainwatch.config.types import Address, Expected, Names, PositiveDuration, Table, Text, Texts
+from chainwatch.config.types import Address, Expected, HttpUrl, Names, PositiveDuration, Table, Text, Texts
 
 KINDS = (
     "call",
@@ -21,6 +21,8 @@ KINDS = (
     "block",
     "event",
     "flow",
+    "invariant",
+    "http",
 )
 """What a value can be."""
 MEASURES = ("amount", "count", "age", "latency")
@@ -77,11 +79,12 @@ ProofField = Literal["storage_hash", "code_hash", "nonce", "balance"]
 
 class ValueSettings(Table):
     """One value of an invariant: one of `call`, `balance`, `storage`, `code_hash`, `has_code`, `nonce`, `proof`, `block`,
-    `event` and `flow` says what it is."""
+    `event`, `flow`, `invariant` and `http` says what it is."""
 
     network: Texts = Field(
         default=[],
-        description="Network it is read on; several with `sum`. Required but with `flow`, which has networks of its own.",
+        description="Network it is read on; several with `sum`. Required but with `flow` and "
+        "`invariant`, which have networks of their own.",
     )
     contract: Text | None = Field(
         default=None, description="Contract it is read of, which has one address on each of these networks."
@@ -110,7 +113,7 @@ class ValueSettings(Table):
     type: Text | None = Field(
         default=None,
         description="With `storage`: the Solidity type of what the slot holds alone, such as `address`, `uint256` or "
-        "`bool`. Default: `bytes32`.",
+        "`bool`, default `bytes32`. With `http`: `int256` (default), `bool`, `string` or `address`.",
     )
     code_hash: StrictBool = Field(
         default=False,
@@ -153,6 +156,24 @@ class ValueSettings(Table):
         default=None,
         description="How long before the block events, or transfers that ended, count. Required with `event` and `latency`.",
     )
+    http: HttpUrl | None = Field(
+        default=None,
+        description="Address of a JSON document that claims something, such as a supply, asked for (GET) when a new block "
+        "of `network` is checked. Secret.",
+        examples=["https://api.example.org/supply"],
+    )
+    path: Text | None = Field(
+        default=None,
+        description="With `http`: where the value is in the document, such as `data.chains[0].supply`. Default: the whole "
+        "document.",
+    )
+    allow_private: StrictBool = Field(
+        default=False, description="With `http`: allow loopback and private addresses."
+    )
+    invariant: Text | None = Field(
+        default=None,
+        description="A value of another invariant of the file, as `NAME.VALUE`, read for this one's own checks.",
+    )
     flow: Text | None = Field(
         default=None,
         description="Flow whose transfers count, as of the moment of the check; with one of `amount`, `count`, `age` and "
@@ -179,7 +200,8 @@ class ValueSettings(Table):
     )
     decimals: Decimals | None = Field(
         default=None,
-        description="With `amount`: all amounts are converted to so many decimals. Default: in the smallest unit of each.",
+        description="With `amount`: all amounts are converted to so many decimals. Default: in the smallest unit of each. "
+        'With `http`: the document has whole units, so that with 6 decimals "1.5" is 1500000.',
     )
     origin: Names | None = Field(
         default=None,
@@ -218,9 +240,11 @@ class ValueSettings(Table):
         self._check_account(kind)
         self._check_keys(kind)
         self._check_flow(kind)
+        if kind == "invariant" and (self.network or self.sum):
+            raise Expected("neither `network` nor `sum` with `invariant`: that value has its own")
         if len(set(self.network)) < len(self.network):
             raise Expected("each network once")
-        if kind == "flow":
+        if kind in ("flow", "invariant"):
             return self
         if not self.network:
             raise Expected("`network`: where it is read")
@@ -229,7 +253,7 @@ class ValueSettings(Table):
         return self
 
     def _check_account(self, kind: str) -> None:
-        if kind in ("block", "flow"):
+        if kind in ("block", "flow", "invariant", "http"):
             if self.contract or self.address:
                 raise Expected(f"neither `contract` nor `address` with `{kind}`")
         elif kind == "event":
@@ -252,12 +276,17 @@ class ValueSettings(Table):
             raise Expected("`within` only with `event` and `latency`")
         if kind != "call" and (self.args or self.output):
             raise Expected("`args` and `output` only with `call`")
-        if kind != "storage" and self.type:
-            raise Expected("`type` only with `storage`")
+        if kind not in ("storage", "http") and self.type:
+            raise Expected("`type` only with `storage` and `http`")
+        if kind != "http" and (self.path or self.allow_private):
+            raise Expected("`path` and `allow_private` only with `http`")
+        if kind == "http" and self.sum:
+            raise Expected("one network with `http`: that at whose blocks it is asked for")
 
     def _check_flow(self, kind: str) -> None:
         if kind != "flow":
             only = [*self.measures, *(name for name in _OF_FLOWS if getattr(self, name) is not None)]
+            only = [name for name in only if (kind, name) != ("http", "decimals")]
             if only:
                 raise Expected(f"`{only[0]}` only with `flow`")
             return

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import asdict
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -15,25 +13,22 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
-from chainwatch.config.for_each import SAMPLE, name_of
-from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.invariants import held, sampling
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
+from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.listing import listing_of
 from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
 from chainwatch.invariants.retries import Retries
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
-from chainwatch.pipeline.checker import Page, Prints, fingerprint
+from chainwatch.pipeline.checker import Page, Prints
 from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
 from chainwatch.store import blocks, definitions, invariant_events, invariants
 
-VERSION = 1
-"""Raise it when the same configuration checks otherwise than before: all begins anew then."""
 READINGS_AT_ONCE = 50_000
 """Readings of one network that are asked for at a time: several blocks of many."""
 PREFIX = "invariants."
@@ -165,32 +160,7 @@ class InvariantChecker:
 
     def fingerprints(self, settings: Settings) -> Prints:
         """Return what each configured invariant, with the ABI files and addresses that it uses, compiles to."""
-        found: Prints = {
-            PREFIX + name: (fingerprint([VERSION]), fingerprint([VERSION, asdict(one)]))
-            for name, one in settings.look_ups.items()
-        }
-        for name, one in settings.invariants.items():
-            element = settings.elements.get(name)
-            if element is not None and element.is_sample:
-                continue
-            sample = one  # of what reads a list: what its elements are like
-            if element is not None and element.template is not None:
-                sample = settings.invariants.get(name_of(element.family, [SAMPLE]), one)
-            contracts = {
-                contract: (
-                    settings.contracts[contract].address,
-                    Path(settings.contracts[contract].abi).read_bytes(),
-                )
-                for contract in sorted(_contracts(one) | _contracts(sample))
-                if contract in settings.contracts
-            }
-            flows = [settings.flows[flow] for flow in sorted(_flows(sample)) if flow in settings.flows]
-            assets = settings.assets if flows else {}
-            whole = fingerprint(
-                [VERSION, one.model_dump(), contracts, flows, assets, element and element.template]
-            )
-            found[PREFIX + name] = (fingerprint([VERSION, _event_kinds(sample), contracts]), whole)
-        return found
+        return {PREFIX + name: prints for name, prints in fingerprints(settings).items()}
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
         """Return the names under which something of the configuration's invariants is stored."""
@@ -208,26 +178,3 @@ class InvariantChecker:
         if page.names is None or any(name.startswith(PREFIX) for name in page.names):
             invariant_events.forget_events(connection)
         return None
-
-
-def _contracts(settings: InvariantSettings) -> set[str]:
-    named = {value.contract for value in settings.values.values()} - {None}
-    if isinstance(settings.every, TriggerSettings):
-        named.add(settings.every.contract)
-    return {name for name in named if name is not None}
-
-
-def _flows(settings: InvariantSettings) -> set[str]:
-    return {value.flow for value in settings.values.values() if value.flow is not None}
-
-
-def _event_kinds(settings: InvariantSettings) -> list[list[str | None]]:
-    """Return which events it reads, and what of them."""
-    kinds = [
-        [value.contract, value.event, value.of, value.where, value.address]
-        for value in settings.values.values()
-        if value.event
-    ]
-    if isinstance(settings.every, TriggerSettings):
-        kinds.append([settings.every.contract, settings.every.event, settings.every.where])
-    return kinds

@@ -23,6 +23,7 @@ from chainwatch.checker.invariants.sessions import (
 from chainwatch.config import Settings, read_dict
 from chainwatch.config.for_each import FOR_EACH, Element, expand
 from chainwatch.config.invariants import InvariantSettings
+from chainwatch.config.kinds import kinds
 from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
 
@@ -144,6 +145,10 @@ def compile_definition(
 def settings_of(stored: Definition) -> InvariantSettings:
     """Return the settings of an invariant as ``stored``, what its kind makes of them. Raises ``InvariantError``."""
     table = msgspec.json.decode(stored.settings, type=dict)
+    named = table.get("kind")
+    if isinstance(named, str) and named in kinds() and kinds()[named].look_up is not None:
+        hint = "write it into the configuration file, or run a session of Pessimism's API"
+        raise InvariantError([FlowProblem(("kind",), f"{named} looks up what events claim", hint)])
     draft = read_dict({"invariants": {stored.name: table}}, watches=False)
     if draft.problems:
         raise InvariantError([FlowProblem(p.path[2:], p.message, p.hint) for p in draft.problems])

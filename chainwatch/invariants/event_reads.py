@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 
 import msgspec
 
-from chainwatch.chain.errors import ChainError
+from chainwatch.chain.errors import ChainError, TransportError, Unavailable
 from chainwatch.chain.history import find_logs
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import INVARIANTS
@@ -62,6 +62,7 @@ async def read_events(
     Raises ``ChainError`` for what cannot be read now, after all others.
     """
     failed: ChainError | None = None
+    silent: set[str] = set()  # networks that did not answer: no further look-up waits for them now
     together: dict[tuple[bytes, int, int], list[WantedEvents]] = {}
     for one in wanted:
         together.setdefault((one.session.address, one.first, one.last), []).append(one)
@@ -74,10 +75,15 @@ async def read_events(
             continue
         for one in group:
             mine = [log for log in logs if log.topics and log.topics[0] in one.session.signatures]
+            check = one.session.check
+            if mine and check is not None and check.second in silent:
+                continue
             try:
                 found = await find_breaches(pools, one.session, mine)
             except ChainError as error:
                 failed = error
+                if check is not None and isinstance(error, TransportError | Unavailable):
+                    silent.add(check.second)
                 continue
             yield EventsRead(one, tuple(log for log, _ in found), tuple(fault for _, fault in found))
     if failed is not None:

@@ -74,7 +74,7 @@ def judge(
     unread: list[Place] = []
     for name, one in judged.items():
         if one.invariant.reads_stored:
-            _add_stored(connection, one, checks.of(name), readings)
+            _add_stored(connection, one, checks, readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
@@ -107,12 +107,13 @@ def _standing(checks: Sequence[Check]) -> Standing:
 
 
 def _add_stored(
-    connection: sa.Connection, judging: Judging, checks: Sequence[Check], readings: dict[Place, Reading]
+    connection: sa.Connection, judging: Judging, checks: KeptChecks, readings: dict[Place, Reading]
 ) -> None:
     """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
-    for check in checks:
+    invariant = judging.invariant
+    for check in checks.of(invariant.name):
         if _is_to_be_evaluated(judging, check):
-            reading = stored_values.with_stored(connection, judging.invariant, check, readings)
+            reading = stored_values.with_stored(connection, invariant, check, readings, checks.counts)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 

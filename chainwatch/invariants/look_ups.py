@@ -25,8 +25,6 @@ from chainwatch.checker.protocols import op_stack
 from chainwatch.model import Header, RawLog, to_hex
 from chainwatch.support.keccak import keccak256
 
-PATIENCE = 2.0
-"""Seconds for which a read is tried again."""
 SEARCHED = 30 * 86_400
 """Seconds before a proof in which the L2 is searched for its withdrawal, where the calldata does not show it."""
 
@@ -98,8 +96,8 @@ async def _output_fault(first: Pool, second: Pool, check: OutputCheck, log: RawL
 
 
 async def _block_of_game(first: Pool, game: bytes) -> int | None:
-    head = await first.ask(Endpoint.head, PATIENCE)
-    (outcome,) = await read_state(first, head, [ContractCall(game, _GAME_BLOCK)], PATIENCE)
+    head = await first.ask(Endpoint.head)
+    (outcome,) = await read_state(first, head, [ContractCall(game, _GAME_BLOCK)])
     if isinstance(outcome, Unread):
         raise outcome.error
     is_number = isinstance(outcome, bytes) and len(outcome) == _WORD
@@ -111,7 +109,7 @@ async def _block_of_game(first: Pool, game: bytes) -> int | None:
 
 async def _withdrawal(first: Pool, second: Pool, check: WithdrawalCheck, log: RawLog) -> Withdrawal:
     """Return what is known of the withdrawal that was sent (``MessagePassed``) or proven (``WithdrawalProven``)."""
-    head = await first.ask(Endpoint.head, PATIENCE)
+    head = await first.ask(Endpoint.head)
     (balance,) = await _read(first, head, [Balance(check.portal)])
     assert isinstance(balance, int)
     if log.topics[0] == _PASSED:
@@ -123,7 +121,7 @@ async def _withdrawal(first: Pool, second: Pool, check: WithdrawalCheck, log: Ra
     if len(_bytes(sent)) != _WORD:
         raise RpcError(check.second, f"{to_hex(check.passer)} is no message passer: it answers nothing")
     is_sent = any(_bytes(sent))
-    (transaction,) = await read_transactions(first, [log], PATIENCE)
+    (transaction,) = await read_transactions(first, [log])
     value = op_stack.proven_value(transaction.input or b"", hash_)
     if value is None and is_sent:
         value = await _sent_value(second, check.passer, log, l2_head)
@@ -145,7 +143,7 @@ async def _sent_value(second: Pool, passer: bytes, log: RawLog, head: Header) ->
 
 async def _head_after(second: Pool, log: RawLog) -> Header:
     """Return the head of the L2. Raises `NotThere` unless it is as new as the event, which speaks of what was before it."""
-    head = await second.ask(Endpoint.head, PATIENCE)
+    head = await second.ask(Endpoint.head)
     if head.timestamp < log.timestamp:
         raise NotThere(second.network.name, f"is not read up to the time of block {log.block_number} yet")
     return head
@@ -154,7 +152,7 @@ async def _head_after(second: Pool, log: RawLog) -> Header:
 async def _read(pool: Pool, block: Header, reads: Sequence[Read]) -> list[bytes | int]:
     """Return what was read. Raises ``RpcError`` where anything was not."""
     values: list[bytes | int] = []
-    for outcome in await read_state(pool, block, reads, PATIENCE):
+    for outcome in await read_state(pool, block, reads):
         if isinstance(outcome, Unread):
             raise outcome.error
         if isinstance(outcome, Reverted):

@@ -27,6 +27,7 @@ from chainwatch.chain.state import (
 )
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant, StateRead
+from chainwatch.invariants.claims import NoClaim, read_claims
 from chainwatch.invariants.retries import Retries
 from chainwatch.model import Header
 from chainwatch.store.invariants import Reading
@@ -195,8 +196,22 @@ def _why(error: ChainError, block: WantedBlock) -> str:
 
 async def read_outcomes(
     pool: Pool, header: Header, reads: Sequence[StateRead], patience: float = PATIENCE
-) -> list[Outcome]:
+) -> list[Outcome | NoClaim]:
     """Return the outcomes of ``reads`` at a block; of contracts that fail every endpoint, ``Unread``."""
+    claims = [read for read in reads if read.kind == "http"]
+    if not claims:
+        return list(await _read_states(pool, header, reads, patience))
+    states = [read for read in reads if read.kind != "http"]
+    found, claimed = await asyncio.gather(
+        _read_states(pool, header, states, patience), read_claims(header, claims)
+    )
+    outcomes: dict[StateRead, Outcome | NoClaim] = {**dict(zip(states, found, strict=True)), **claimed}
+    return [outcomes[read] for read in reads]
+
+
+async def _read_states(
+    pool: Pool, header: Header, reads: Sequence[StateRead], patience: float
+) -> list[Outcome]:
     asked = [_asked(read) for read in reads]
     try:
         return await read_state(pool, header, asked, patience)
@@ -205,7 +220,7 @@ async def read_outcomes(
 
 
 def _done(
-    reading: Reading, invariant: Invariant, outcomes: Mapping[StateRead, Outcome]
+    reading: Reading, invariant: Invariant, outcomes: Mapping[StateRead, Outcome | NoClaim]
 ) -> Reading | ChainError:
     """Return ``reading`` with its content, or why no contract can give it; an error of the endpoints where that is why."""
     content = {}
@@ -222,9 +237,11 @@ def _done(
     return reading._replace(is_wanted=False, content=content, error=None)
 
 
-def answered(outcome: Outcome) -> bytes | int:
+def answered(outcome: Outcome | NoClaim) -> bytes | int:
     """Return what was read. Raises ``ValueError`` where there is nothing."""
     match outcome:
+        case NoClaim(reason=reason):
+            raise ValueError(reason)
         case Reverted(message=message):
             raise ValueError(f"the call reverts: {message}")
         case Unread(error=error):
@@ -247,5 +264,5 @@ def _asked(read: StateRead) -> Read:
             return ProvenField(read.address, read.field)
         case "block":
             return BlockField(read.field)
-        case "code":
+        case _:
             return Code(read.address)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 import sqlalchemy as sa
 
 from chainwatch.checker.invariants.judge import UNREAD
+from chainwatch.config import Settings
+from chainwatch.config.for_each import SEPARATOR
+from chainwatch.invariants.listing import family_of
 from chainwatch.operations.context import Context
 from chainwatch.store import definitions, invariants
 
@@ -17,9 +20,11 @@ class InvariantValues(msgspec.Struct, frozen=True):
     """How an invariant stood at its newest check that was answered: None and empty before the first one.
 
     ``values``: (value, network) → number; those that are none are left out. ``checked_at`` is chain time, Unix seconds.
+    ``element``: of a list over which the invariant ``name`` is made, the element; empty where there is no list.
     """
 
     name: str
+    element: str
     holds: bool | None
     is_unread: bool
     checked_at: float | None
@@ -28,29 +33,45 @@ class InvariantValues(msgspec.Struct, frozen=True):
 
 def invariant_values(connection: sa.Connection, context: Context) -> list[InvariantValues]:
     """Return the newest values of all invariants that run, by their names."""
-    made = [one.name for one in definitions.kept(connection) if one.is_running]
-    names = sorted({*context.settings.invariants, *made})
-    if not names:
-        return []
     answered = invariants.newest_answered(connection)
+    raised = invariants.raised_by_name(connection)
+    names = _names(connection, context.settings, {*answered, *raised})
     places = {
         (name, network, block)
-        for name, check in answered.items()
-        for network, block in (check.positions or {check.network: check.block}).items()
+        for name in names & answered.keys()
+        for network, block in (
+            answered[name].positions or {answered[name].network: answered[name].block}
+        ).items()
     }
     values: dict[str, dict[tuple[str, str], float]] = {}
     for (name, network, _), reading in invariants.readings_at(connection, places).items():
         for value, content in (reading.content or {}).items():
             if (number := _number(content)) is not None:
                 values.setdefault(name, {})[value, network] = number
-    raised = invariants.raised_by_name(connection)
     found = []
-    for name in names:
+    for name in sorted(names):
         check = answered.get(name)
         is_unread = any(alert.condition == UNREAD for alert in raised.get(name, ()))
         holds, at = (None, None) if check is None else (check.holds, float(check.timestamp))
-        found.append(InvariantValues(name, holds, is_unread, at, {} if is_unread else values.get(name, {})))
+        read = {} if is_unread else values.get(name, {})
+        found.append(InvariantValues(*_split(context.settings, name), holds, is_unread, at, read))
     return found
+
+
+def _names(connection: sa.Connection, settings: Settings, stored: Collection[str]) -> set[str]:
+    """Return the names of what runs; of lists that contracts have, those of the elements that are ``stored``."""
+    reads = {name for name, one in settings.elements.items() if one.is_sample or one.template is not None}
+    made = {one.name for one in definitions.kept(connection) if one.is_running}
+    families = {settings.elements[name].family for name in reads}
+    listed = {name for name in stored if family_of(name) in families}
+    return (settings.invariants.keys() - reads) | made | (listed - reads)
+
+
+def _split(settings: Settings, name: str) -> tuple[str, str]:
+    """Return the table's name of an invariant, and the element of which it is made."""
+    family = family_of(name)
+    is_of_list = any(family == one.family for one in settings.elements.values())
+    return (family, name.removeprefix(family + SEPARATOR)) if is_of_list else (name, "")
 
 
 def _number(content: object) -> float | None:

@@ -16,6 +16,7 @@ from prometheus_client.core import (
 from chainwatch.operations.invariant_values import InvariantValues
 from chainwatch.operations.measures import OTHERS, Measures, place_label
 from chainwatch.operations.queries import NetworkView
+from chainwatch.rule_engine.intake import SOURCES
 from chainwatch.support import counters
 from chainwatch.support.counters import Count, Histogram
 
@@ -41,34 +42,35 @@ def families(measures: Measures, builds: Mapping[str, str]) -> Iterator[Metric]:
 
 def families_of_invariants(some: Sequence[InvariantValues]) -> Iterator[Metric]:
     """Yield the families of what invariants read, and how they stand."""
-    labels = ["invariant"]
-    values = {
-        (one.name, value, network): number for one in some for (value, network), number in one.values.items()
-    }
+    labels = ["invariant", "element"]
     yield _gauge(
         "invariant_value",
         "A value that an invariant read at the block of its newest check",
         [*labels, "value", "network"],
-        values,
+        {(*of, *where): number for of, one in _by_labels(some) for where, number in one.values.items()},
     )
     yield _gauge(
         "invariant_holds",
         "1 if an invariant held at its newest check, 0 if not",
         labels,
-        {(one.name,): float(one.holds) for one in some if one.holds is not None},
+        {of: float(one.holds) for of, one in _by_labels(some) if one.holds is not None},
     )
     yield _gauge(
         "invariant_unread",
         "1 if an invariant cannot be checked as its values are not read",
         labels,
-        {(one.name,): float(one.is_unread) for one in some},
+        {of: float(one.is_unread) for of, one in _by_labels(some)},
     )
     yield _gauge(
         "invariant_checked_timestamp_seconds",
         "Chain time of an invariant's newest check",
         labels,
-        {(one.name,): one.checked_at for one in some if one.checked_at is not None},
+        {of: one.checked_at for of, one in _by_labels(some) if one.checked_at is not None},
     )
+
+
+def _by_labels(some: Sequence[InvariantValues]) -> Iterator[tuple[tuple[str, str], InvariantValues]]:
+    return (((one.name, one.element), one) for one in some)
 
 
 def _builds(builds: Mapping[str, str]) -> Iterator[Metric]:
@@ -224,7 +226,11 @@ def _of_process() -> Iterator[Metric]:
     )
     yield _counter("task_crashes", "Crashes of supervised tasks", ["task"], dict(counters.CRASHES))
     yield _counter(
-        "samples", "Samples that were taken, by where they came from", ["source"], dict(counters.SAMPLES)
+        "samples",
+        "Samples that were taken, by where they came from",
+        ["source"],
+        dict(counters.SAMPLES),
+        [(source,) for source in SOURCES],
     )
     yield _counter(
         "samples_refused",

@@ -1,4 +1,4 @@
-"""When and where groups are evaluated: in two threads, one of which is for groups that take long (S8).
+"""When and where groups are evaluated: in lanes, each a thread, by how long they take (S8).
 
 A group is evaluated on its interval; soon after a series that it reads has grown; and when an alert of it fires, or is kept
 firing no longer, by time alone. All evaluations that fall together are one.
@@ -27,8 +27,10 @@ GATHER = 0.001
 """Seconds for which what grows together is gathered, until the groups that read it are evaluated."""
 GAP = 0.01
 """The least seconds between two evaluations of a group."""
-SHARE = 0.1, 0.2
-"""The part of a core that one group takes at most beside others, and in the lane of those that take long."""
+BUDGETS = QUICK_SECONDS, 0.5, math.inf
+"""The CPU seconds that an evaluation may take in each lane; a group that takes longer goes on in the next one."""
+SHARES = 0.1, 0.2, 0.2
+"""The part of a core that one group takes at most in each lane."""
 PAUSE_MAX = 600.0
 """The longest pause, in seconds, after evaluations that were cut off again and again."""
 LOOK_AGAIN = 1.0
@@ -62,21 +64,18 @@ class _Task:
 
 
 class Lanes:
-    """Evaluates groups: ``start`` and ``stop``, any number of times. ``clock`` gives Unix seconds.
-
-    ``failed`` is called, in one of the threads, when a lane has failed.
-    """
+    """Evaluates groups: ``start`` and ``stop``, any number of times."""
 
     def __init__(self, tsdb: Tsdb, saver: Saver) -> None:
         self._tsdb = tsdb
         self._saver = saver
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
-        self._heaps: tuple[list[tuple[float, int, _Task]], ...] = ([], [])
+        self._heaps: tuple[list[tuple[float, int, _Task]], ...] = tuple([] for _ in BUDGETS)
         self._numbers = itertools.count()
         self._interests = Interests({})
         self._incoming: queue.SimpleQueue[tuple[Sequence[Labels], str | None] | None] = queue.SimpleQueue()
-        self._wake_slow: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._wakes: tuple[queue.SimpleQueue[None], ...] = tuple(queue.SimpleQueue() for _ in BUDGETS)
         self._writer = threading.local()
         self._threads: list[threading.Thread] = []
         self._is_over = False
@@ -93,7 +92,10 @@ class Lanes:
         limits: Limits,
         failed: Callable[[BaseException], None],
     ) -> None:
-        """Evaluate ``groups``, new ones at once; none may run."""
+        """Evaluate ``groups``, new ones at once, after ``stop``. ``clock`` gives Unix seconds.
+
+        ``failed`` is called, in its thread, when a lane has failed.
+        """
         now = time.monotonic()
         before, self._tasks = self._tasks, {}
         for group in groups:
@@ -110,18 +112,19 @@ class Lanes:
         self._is_over = False
         self._threads = [
             threading.Thread(
-                target=self._keep_on, args=(slow, failed), name=f"chainwatch-rules-{slow}", daemon=True
+                target=self._keep_on, args=(lane, failed), name=f"chainwatch-rules-{lane}", daemon=True
             )
-            for slow in (0, 1)
+            for lane in range(len(BUDGETS))
         ]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """End both threads; what runs is cut off."""
+        """End all lanes; what runs is cut off."""
         self._is_over = True
         self._incoming.put(None)
-        self._wake_slow.put(None)
+        for wake in self._wakes:
+            wake.put(None)
         for thread in self._threads:
             thread.join()
         self._threads = []
@@ -161,35 +164,35 @@ class Lanes:
 
     # --- lanes ----------------------------------------------------------------------------------------
 
-    def _keep_on(self, slow: int, failed: Callable[[BaseException], None]) -> None:
+    def _keep_on(self, lane: int, failed: Callable[[BaseException], None]) -> None:
         try:
             while not self._is_over:
-                if not slow:
+                if lane == 0:
                     self._spread_all()
                     self._follow_clock()
                     self._saver.flush()
-                self._turn(slow)
+                self._turn(lane)
         except BaseException as error:  # noqa: BLE001 - whatever it was, the supervised task has to know
             failed(error)
 
-    def _turn(self, slow: int) -> None:
+    def _turn(self, lane: int) -> None:
         """Evaluate the next group of a lane, or wait until there may be one."""
         with self._lock:
-            task, wait = self._next(slow)
+            task, wait = self._next(lane)
         if task is not None:
-            self._evaluate(task, slow)
+            self._evaluate(task, lane)
             return
         try:
-            if slow:
-                self._wake_slow.get(timeout=wait)
+            if lane:
+                self._wakes[lane].get(timeout=wait)
             else:
                 self._spread(self._incoming.get(timeout=wait))
         except queue.Empty:
             pass
 
-    def _next(self, slow: int) -> tuple[_Task | None, float]:
+    def _next(self, lane: int) -> tuple[_Task | None, float]:
         """Return the group to evaluate now, or None and how long (seconds) there is none."""
-        heap = self._heaps[slow]
+        heap = self._heaps[lane]
         now = time.monotonic()
         while heap:
             ready_at, _, task = heap[0]
@@ -204,14 +207,15 @@ class Lanes:
                 return task, 0.0
         return None, TURN
 
-    def _evaluate(self, task: _Task, slow: int) -> None:
+    def _evaluate(self, task: _Task, lane: int) -> None:
         group = task.group
         was_changed, task.is_changed = task.is_changed, False
         now = int(self._clock() * 1000)
         self._writer.group = group.name
         try:
-            budget = None if slow else QUICK_SECONDS
-            result = group.evaluate(self._tsdb, now, self._limits, budget, lambda: self._is_over)
+            result = group.evaluate(
+                self._tsdb, now, self._limits, BUDGETS[lane], lambda: self._is_over, waits=lane == 0
+            )
         except Exception as error:  # noqa: BLE001 - one group must not silence the others
             _log.exception("group_evaluation_fault", group=group.name)
             result = _fault(group, now, error)
@@ -222,19 +226,22 @@ class Lanes:
         with self._lock:
             task.is_running = False
             task.is_changed |= was_changed and result.cut_off
-            self._plan(task, result, slow, was_changed)
+            self._plan(task, result, lane, was_changed)
 
-    def _plan(self, task: _Task, result: Evaluated, slow: int, was_changed: bool) -> None:
+    def _plan(self, task: _Task, result: Evaluated, lane: int, was_changed: bool) -> None:
         """Decide when the group is evaluated next, and in which lane."""
         group, now = task.group, time.monotonic()
         if result.cut_off:
-            group.slow = True
-            self._schedule(task, now)
+            if self._is_over:
+                task.is_changed = True
+            else:
+                group.lane = lane + 1
+                self._schedule(task, now)
             return
-        group.slow = result.seconds > (QUICK_SECONDS / 2 if slow else QUICK_SECONDS)
+        group.lane = _lane_for(result.seconds, lane)
         is_too_long = result.seconds >= self._limits.seconds
         task.pause = min(max(2 * task.pause, result.seconds), PAUSE_MAX) if is_too_long else 0.0
-        task.not_before = now + max(GAP, result.seconds / SHARE[group.slow], task.pause)
+        task.not_before = now + max(GAP, result.seconds / SHARES[group.lane], task.pause)
         interval = group.interval / 1000
         if task.due <= now:
             task.due = task.base + max(0, math.floor((now - task.base) / interval) + 1) * interval
@@ -253,11 +260,11 @@ class Lanes:
         return math.inf if change is None else max(0.0, (change - at) / 1000)
 
     def _schedule(self, task: _Task, at: float) -> None:
-        slow = int(task.group.slow)
+        lane = task.group.lane
         task.ready_at = at
-        heapq.heappush(self._heaps[slow], (at, next(self._numbers), task))
-        if slow:
-            self._wake_slow.put(None)
+        heapq.heappush(self._heaps[lane], (at, next(self._numbers), task))
+        if lane:
+            self._wakes[lane].put(None)
 
     # --- the clock ------------------------------------------------------------------------------------
 
@@ -270,6 +277,13 @@ class Lanes:
             _log.warning("the clock was set: what rules wait for is moved", seconds=round(by, 1))
             for task in self._tasks.values():
                 task.group.move(round(by * 1000))
+
+
+def _lane_for(seconds: float, lane: int) -> int:
+    """Return the lane of a group whose evaluation took so long in ``lane``: it comes back once it takes half as long."""
+    return next(
+        one for one, budget in enumerate(BUDGETS) if seconds <= (budget / 2 if one < lane else budget)
+    )
 
 
 def _fault(group: LiveGroup, at: int, error: Exception) -> Evaluated:

@@ -6,6 +6,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -76,7 +77,8 @@ class LiveGroup:
             for key, rule in zip(keys, placed.group.rules, strict=True)
         ]
         self.states = [RuleState() for _ in keys]
-        self.slow = False
+        self.lane = 0
+        """Where it is evaluated: 0 beside most others, higher ones where it takes longer."""
         self.keep_until = 0
         """Until when (Unix ms) alerts stay that are not given any more: samples may be missing yet."""
         self.first_at = zlib.crc32(name.encode("utf-8", "replace")) % self.interval
@@ -133,19 +135,20 @@ class LiveGroup:
         tsdb: Tsdb,
         now: int,
         limits: Limits,
-        budget: float | None = None,
+        budget: float = math.inf,
         is_over: Callable[[], bool] = lambda: False,
+        waits: bool = False,
     ) -> Evaluated:
         """Evaluate all rules for the time ``now`` (Unix ms), and write what they give to ``tsdb``.
 
-        ``budget``: CPU seconds after which it is cut off; no batch of samples is seen in part meanwhile. It is cut off too
-        once ``is_over``.
+        ``budget``: CPU seconds after which it is cut off, as it is once ``is_over``. ``waits``: appends wait for each rule,
+        so that it sees no batch in part.
         """
         self._apply_moves(now)
         at = self._at = max(now, self._at + 1)
         result = Evaluated(at)
         began = time.thread_time()
-        seconds = limits.seconds if budget is None else min(budget, limits.seconds)
+        seconds = min(budget, limits.seconds)
         results = evaluate_group(
             self.prepared,
             tuple(self.states),
@@ -157,14 +160,11 @@ class LiveGroup:
         statuses = list(self._status)
         rule_began = began
         for index in range(len(self.rules)):
-            if budget is None:
+            with tsdb.reading() if waits else nullcontext():
                 one = next(results)
-            else:
-                with tsdb.reading():
-                    one = next(results)
             ended = time.thread_time()
             is_last = one.error is None and index + 1 == len(self.rules)
-            if is_over() or (budget is not None and ended - began > budget and not is_last):
+            if is_over() or (ended - began > budget and not is_last):
                 result.cut_off = True
                 break
             self._take(index, one, tsdb, result)
@@ -251,7 +251,7 @@ class LiveGroup:
         """How it stands now."""
         evaluated_at, seconds = self._evaluated
         return GroupStatus(
-            self.name, self.placed, self.interval / 1000, self._status, evaluated_at, seconds, self.slow
+            self.name, self.placed, self.interval / 1000, self._status, evaluated_at, seconds, self.lane > 0
         )
 
 

@@ -6,6 +6,7 @@ are differences of integers; others are the bits that differ from the value befo
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from array import array
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chainwatch.promql.series import STALE, Samples
-from chainwatch.tsdb.packing import Integers, accumulate, differences, pack, pack_shortest, unpack
+from chainwatch.tsdb.packing import Integers, accumulate, differences, pack, pack_shorter, unpack
 
 SAMPLES_MAX = 32_767
 
@@ -50,11 +51,7 @@ def encode(times: array[int], values: array[float]) -> bytes:
     with np.errstate(over="ignore"):
         kind, written = _encode_values(numbers)
     ends = _ENDS if has_marker(values) else 0
-    return (
-        _HEAD.pack(len(times) | ends, times[0], kind)
-        + pack(differences(moments[1:] - moments[:-1]))
-        + written
-    )
+    return _HEAD.pack(len(times) | ends, times[0], kind) + _encode_steps(moments[1:] - moments[:-1]) + written
 
 
 @lru_cache(maxsize=_CACHED)
@@ -65,10 +62,11 @@ def decode(chunk: bytes) -> Samples:
         count &= ~_ENDS
         if not count:
             raise DamagedChunk("no samples")
-        steps, offset = unpack(chunk, _HEAD.size, count - 1)
+        order = chunk[_HEAD.size]
+        steps, offset = unpack(chunk, _HEAD.size + 1, count - 1)
         times = np.empty(count, np.int64)
         times[0] = first
-        times[1:] = accumulate(steps, 2) + first
+        times[1:] = accumulate(steps, min(order, 1) + 1) + first
         with np.errstate(over="ignore"):
             values = _decode_values(chunk, offset, count, kind)
     except (ValueError, IndexError, struct.error, zlib.error, OverflowError) as error:
@@ -99,6 +97,13 @@ class DamagedChunk(ValueError):
     """Bytes are no chunk of samples."""
 
 
+def _encode_steps(steps: Integers) -> bytes:
+    """Return the steps from each time to the next, which are equal (0) or written as differences (1)."""
+    if (steps == steps[:1]).all():
+        return b"\0" + pack(steps)
+    return b"\1" + pack(differences(steps))
+
+
 def _encode_values(values: Floats) -> tuple[int, bytes]:
     bits = values.view(np.uint64)
     if (bits == bits[0]).all():
@@ -107,10 +112,10 @@ def _encode_values(values: Floats) -> tuple[int, bytes]:
     places = np.flatnonzero(odd).tolist()
     if len(places) <= 16 and len(places) * 4 <= len(values):
         plain = _carried_on(values, odd) if places else values
-        scaled = _scaled(plain) or _divided(plain)
+        scaled = _scaled(plain)
         if scaled is not None:
             integers, scale, divisor = scaled
-            order, packed = pack_shortest(integers)
+            order, packed = pack_shorter(integers)
             specials = b"".join(_ODD.pack(place, int(bits[place])) for place in places)
             return scale | order << _ORDER, bytes([len(places)]) + specials + divisor + packed
     different = np.bitwise_xor(bits[1:], bits[:-1])
@@ -130,7 +135,7 @@ def _decode_values(chunk: bytes, offset: int, count: int, kind: int) -> Floats:
         different = np.ascontiguousarray(columns.T).view(np.uint64).reshape(count)
         return np.bitwise_xor.accumulate(different).view(np.float64)
     scale = kind & 15
-    if scale > _DIVIDED or kind >> _ORDER > 2:
+    if scale > _DIVIDED or kind >> _ORDER > 1:
         raise DamagedChunk(f"values of the kind {kind}")
     odd = chunk[offset]
     offset += 1
@@ -160,30 +165,37 @@ def _carried_on(values: Floats, odd: npt.NDArray[np.bool_]) -> Floats:
 
 def _scaled(values: Floats) -> Scaled | None:
     """Return integers and the power of ten by which they are divided to give exactly these values."""
+    most = float(np.abs(values).max())
+    if most >= _EXACT:
+        return _divided(values, most)
+    integers = values.astype(np.int64)
+    if _are(integers.astype(np.float64), values):
+        return integers, 0, b""
     looked_at = values[:: max(1, len(values) // _LOOKED_AT)].tolist()
-    exponent = max(map(_digits, looked_at))
+    exponent = max(1, *map(_digits, looked_at))
     for tried in range(exponent, min(exponent + 2, _EXPONENTS_MAX + 1)):
-        scaled = np.rint(values * 10.0**tried)
-        if np.abs(scaled).max() < _EXACT:
-            integers = scaled.astype(np.int64)
-            if ((integers / 10.0**tried).view(np.uint64) == values.view(np.uint64)).all():
+        power = 10.0**tried
+        if most * power < _EXACT:
+            integers = np.rint(values * power).astype(np.int64)
+            if _are(integers / power, values):
                 return integers, tried, b""
     return None
 
 
-def _divided(values: Floats) -> Scaled | None:
+def _divided(values: Floats, most: float) -> Scaled | None:
     """Return the great integers that these values are, such as amounts in wei, divided by what divides all of them."""
-    most = np.abs(values).max()
-    if most < _EXACT:
-        return None
-    shift = int(np.frexp(most)[1]) - 53
-    shifted = np.ldexp(values, -shift)
-    integers = shifted.astype(np.int64)
+    shift = math.frexp(most)[1] - 53
+    integers = np.ldexp(values, -shift).astype(np.int64)
     divisor = int(np.gcd.reduce(integers))
     quotients = integers // divisor
-    if (np.ldexp(quotients * float(divisor), shift).view(np.uint64) != values.view(np.uint64)).any():
+    if not _are(np.ldexp(quotients * float(divisor), shift), values):
         return None
     return quotients, _DIVIDED, _DIVISOR.pack(shift, divisor)
+
+
+def _are(numbers: Floats, values: Floats) -> bool:
+    """Return whether these are the same, bit for bit."""
+    return bool((numbers.view(np.uint64) == values.view(np.uint64)).all())
 
 
 def _digits(value: float) -> int:

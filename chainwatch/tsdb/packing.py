@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,9 @@ _HEAD = struct.Struct("<BBB")
 _APART = struct.Struct("<Hq")
 _ENOUGH = 8
 """Bytes that need not become fewer."""
-_DROPPED = ((1, 0), (0, 1), (2, 0), (0, 2), (1, 1), (4, 0), (0, 4), (4, 4))
+_DROPPED = ((1, 0), (0, 1), (1, 1), (2, 2), (4, 4))
 """How many of the lowest and of the highest numbers may be stored apart."""
+_ENDS = 5
 
 
 def pack(numbers: Integers) -> bytes:
@@ -23,21 +25,14 @@ def pack(numbers: Integers) -> bytes:
     return _pack(numbers, _plan(numbers))
 
 
-def pack_shortest(numbers: Integers) -> tuple[int, bytes]:
-    """Pack the numbers, their differences or the differences of these, whichever is shortest; return which, and it."""
-    tried = numbers
-    best = None
-    for order in range(3):
-        if order:
-            tried = differences(tried)
-        plan = _plan(tried)
-        if best is None or plan[0] < best[1][0]:
-            best = order, plan, tried
-        if plan[0] <= _ENOUGH:
-            break
-    assert best is not None
-    order, plan, tried = best
-    return order, _pack(tried, plan)
+def pack_shorter(numbers: Integers) -> tuple[int, bytes]:
+    """Pack the numbers (0) or their differences (1), whichever is shorter; return which, and it."""
+    plan = _plan(numbers)
+    if plan.size <= _ENOUGH:
+        return 0, _pack(numbers, plan)
+    different = differences(numbers)
+    other = _plan(different)
+    return (1, _pack(different, other)) if other.size < plan.size else (0, _pack(numbers, plan))
 
 
 def accumulate(numbers: Integers, order: int) -> Integers:
@@ -54,29 +49,39 @@ def differences(numbers: Integers) -> Integers:
     return different
 
 
-def _plan(numbers: Integers) -> tuple[int, int, int]:
-    """Return about how many bytes it takes to pack the numbers, and the least and the most that is not stored apart."""
+class _Plan(NamedTuple):
+    """How to pack: about how many bytes it takes, from the least to the most number that is not stored apart."""
+
+    size: int
+    least: int
+    most: int
+    has_far: bool
+
+
+def _plan(numbers: Integers) -> _Plan:
     count = len(numbers)
     if not count:
-        return 0, 0, 0
-    in_order = np.sort(numbers).tolist()
-    best = ((in_order[-1] - in_order[0]).bit_length() * count // 8, in_order[0], in_order[-1])
-    if best[0] > _APART.size:
+        return _Plan(0, 0, 0, False)
+    least, most = int(numbers.min()), int(numbers.max())
+    best = _Plan((most - least).bit_length() * count // 8, least, most, False)
+    if best.size > _APART.size and count > _ENDS:
+        in_order = np.sort(numbers)
+        lowest, highest = in_order[:_ENDS].tolist(), in_order[-_ENDS:].tolist()
         for low, high in _DROPPED:
-            if low + high < count:
-                least, most = in_order[low], in_order[count - 1 - high]
-                size = (most - least).bit_length() * count // 8 + _APART.size * (low + high)
-                if size < best[0]:
-                    best = size, least, most
+            least, most = lowest[low], highest[-1 - high]
+            size = (most - least).bit_length() * count // 8 + _APART.size * (low + high)
+            if size < best.size:
+                best = _Plan(size, least, most, True)
     return best
 
 
-def _pack(numbers: Integers, plan: tuple[int, int, int]) -> bytes:
-    _, least, most = plan
+def _pack(numbers: Integers, plan: _Plan) -> bytes:
+    _, least, most, has_far = plan
     count = len(numbers)
-    far = np.flatnonzero((numbers < least) | (numbers > most)).tolist()
+    far: list[int] = []
     apart = b""
-    if far:
+    if has_far:
+        far = np.flatnonzero((numbers < least) | (numbers > most)).tolist()
         apart = b"".join(_APART.pack(index, int(numbers[index])) for index in far)
         numbers = np.clip(numbers, least, most)
     width = (most - least).bit_length()

@@ -23,7 +23,7 @@ from tests.integration.test_monitor import checkpoint, raised, running, until
 from tests.support.anvil import Anvil
 from tests.support.missing import missing
 from tests.support.protocols.artifacts import ArtifactError, own_bytecodes
-from tests.support.protocols.chain import Chain
+from tests.support.protocols.chain import Chain, call_data
 
 pytestmark = pytest.mark.anvil
 
@@ -113,6 +113,13 @@ class Ground:
     def _balance(self, address: str, wei: int) -> Callable[[], Any]:
         return lambda: self.nodes[0].rpc("anvil_setBalance", address, hex(wei))
 
+    def _sent(self, to: str, function: str = "", *arguments: Any) -> Callable[[], Any]:
+        """What lets the tenth account send a transaction."""
+        data = call_data(function, *arguments) if function else b""
+        sender = self.nodes[0].rpc("eth_accounts")[9]
+        transaction = {"from": sender, "to": to, "input": "0x" + data.hex(), "gas": hex(200_000)}
+        return lambda: self.nodes[0].rpc("eth_sendTransaction", transaction)
+
     def _token(self, chain: Chain, holder: str, amount: int) -> Contract:
         token = Contract(chain, "WatchedToken")
         token.now("mint(address,uint256)", holder, amount)
@@ -128,8 +135,15 @@ class Ground:
         self._balance(BOB, 20 * ETHER)()
         usdc, stepped = self._token(self.alpha, ALICE, 2_500_000), self._token(self.alpha, ALICE, 10**6)
         supply = self._token(self.beta, ALICE, 10 * ETHER)
+        work = Contract(self.alpha, "WatchedBridge")
+        self.contracts["work"] = {"alpha": work.address}
         mint, burn = "mint(address,uint256)", "burn(address,uint256)"
         here = {"network": "alpha"}
+
+        def work_rightly() -> None:
+            self.mine(10)
+            self._sent(work.address, "receiveTransfer(bytes32)", ROLE)()
+
         return {
             "balance": Case(
                 {**here, "address": ALICE, "lower": 1, "upper": 10},
@@ -142,13 +156,24 @@ class Ground:
                 usdc.send(mint, ALICE, 1),
             ),
             "runway": Case(
-                {**here, "address": BOB, "period": "1s", "lasts": "2s"},
+                {**here, "address": BOB, "period": "1s", "lasts": "2s", "every": "block"},
                 self._balance(BOB, 6 * ETHER),
             ),
             "supply": Case(
                 {"network": "beta", "token": supply.address, "upper": 10},
                 supply.send(mint, BOB, 1),
                 supply.send(burn, BOB, 1),
+            ),
+            "sender": Case(
+                {
+                    **here,
+                    "address": self.nodes[0].rpc("eth_accounts")[9],
+                    "contract": "work",
+                    "event": "Received",
+                    "within": "3s",
+                },
+                self._sent(ALICE),
+                work_rightly,
             ),
             "supply_step": Case(
                 {**here, "token": stepped.address, "decimals": 6, "most": 5, "period": "1s"},
@@ -452,6 +477,7 @@ class Ground:
                     "contract": games.address,
                     "call": "function count() view returns (uint256)",
                     "period": "1h",
+                    "every": "block",
                 },
                 _nothing,
                 games.send("setCount(uint256)", 6),

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from chainwatch.config import read_dict
 from chainwatch.operations.invariants import InvariantTest, read_now
@@ -114,3 +116,25 @@ async def test_what_is_not_of_its_type_is_said(node: Anvil, value: dict[str, Any
     found = await read(node, "a == a", a=value)
     assert found.holds is None
     assert error in (found.error or "")
+
+
+async def test_a_claim_is_compared_with_the_chain(node: Anvil) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"result": {"supply": "0.000007"}})
+
+    app = web.Application()
+    app.router.add_get("/supply", answer)
+    node.mine()
+    async with TestServer(app) as server:
+        claim = {
+            "http": str(server.make_url("/supply")),
+            "path": "result.supply",
+            "decimals": 6,
+            "allow_private": True,
+        }
+        nonce = {"address": ECHO, "nonce": True}
+        found = await read(node, "claimed == nonce", claimed=claim, nonce=nonce)
+        assert (found.error, found.holds) == (None, True)
+        refused = await read(node, "claimed == nonce", claimed={**claim, "allow_private": False}, nonce=nonce)
+        assert refused.holds is None
+        assert "private" in (refused.error or "")

@@ -150,6 +150,9 @@ async def test_forged_and_large_withdrawals_are_alerts_and_others_none(layers: L
     proven = await layers.run("withdrawal_safety", **safe)
     forged = await layers.run("withdrawal_enforcement", l1_portal_address=layers.portal)
     sent = await layers.run("withdrawal_safety", "layer2", **safe)
+    lost = await layers.run(
+        "withdrawal_enforcement", l1_portal_address=layers.portal, l2_to_l1_address=TARGET
+    )
     small, large = layers.withdraw(ETHER), layers.withdraw(2 * ETHER)
     layers.prove(*small)
     layers.prove(*large)
@@ -168,6 +171,7 @@ async def test_forged_and_large_withdrawals_are_alerts_and_others_none(layers: L
     assert len(await layers.faults(forged, 1)) == 1
     assert len(await layers.faults("proven", 3)) == 3
     assert len(await layers.faults(sent, 2)) == 2
+    assert await layers.faults(lost, 0) == []  # nothing answers there: unread, and no breach
 
 
 async def test_output_roots_that_are_not_the_l2s_are_alerts_and_right_ones_none(layers: Layers) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from chainwatch.promql.series import STALE
 from chainwatch.tsdb.chunks import DamagedChunk, count_samples, decode, encode, has_end
-from chainwatch.tsdb.packing import Integers, accumulate, pack, pack_shortest, unpack
+from chainwatch.tsdb.packing import Integers, accumulate, pack, pack_shorter, unpack
 
 BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
 WHOLE = st.integers(-(2**60), 2**60).map(float)
@@ -61,7 +61,7 @@ def test_integers_come_back(numbers: list[int]) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(-(2**53), 2**53), max_size=150))
 def test_integers_come_back_from_differences(numbers: list[int]) -> None:
-    order, data = pack_shortest(np.array(numbers, np.int64))
+    order, data = pack_shorter(np.array(numbers, np.int64))
     got, _ = unpack(data, 0, len(numbers))
     assert accumulate(got, order).tolist() == numbers
 

@@ -7,12 +7,14 @@ from aiohttp import web
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import PAGE, Identities
 from chainwatch.api.kept import KeptAnswers
-from chainwatch.api.page import assets, serving, sessions
+from chainwatch.api.page import assets, query, serving, sessions
 from chainwatch.api.page.events import Changes
 from chainwatch.api.page.screens import ACTIONS, SCREENS
+from chainwatch.api.prometheus.client_turns import ClientTurns
 from chainwatch.api.reads import Reads
 from chainwatch.api.writes import Writes
 from chainwatch.store.database import Database
+from chainwatch.tsdb.tsdb import Tsdb
 
 
 def add_page(
@@ -22,8 +24,10 @@ def add_page(
     writes: Writes,
     identities: Identities,
     guard: Guard,
+    samples: Tsdb,
+    turns: ClientTurns,
 ) -> None:
-    """Add the page to ``app``."""
+    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come."""
 
     async def lead(_: web.Request) -> web.Response:
         return serving.redirect(PAGE)
@@ -34,5 +38,7 @@ def add_page(
     app.add_routes(assets.routes())
     app.add_routes(changes.routes())
     app.add_routes(sessions.routes(identities, writes, guard))
-    app.add_routes(serving.routes(SCREENS, ACTIONS, reads, writes, rendered))
+    rows = [*serving.navigation(SCREENS), (query.PATH, query.NAV)]
+    app.add_routes(serving.routes(SCREENS, ACTIONS, rows, reads, writes, rendered))
+    app.add_routes([query.route(rows, samples, turns)])
     app.on_shutdown.append(changes.close)

@@ -29,12 +29,12 @@ _CSRF = f"csrf-{secrets.token_hex(16)}"
 def routes(
     screens: Sequence[Screen],
     actions: Sequence[Action],
+    rows: Sequence[tuple[str, str]],
     reads: Reads,
     writes: Writes,
     rendered: KeptAnswers[str],
 ) -> list[web.RouteDef]:
-    """Return the routes of all screens and actions."""
-    rows = navigation(screens)
+    """Return the routes of all screens and actions. ``rows``: those of the navigation."""
     found = [web.get(screen.path, _showing(screen, rows, reads, rendered)) for screen in screens]
     return [*found, *(web.post(action.path, _doing(action, reads, writes)) for action in actions)]
 

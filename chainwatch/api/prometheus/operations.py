@@ -33,25 +33,39 @@ class Wanted(NamedTuple):
 
 
 def query_at(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> bytes:
-    """Return the result at one time. Raises ``Refused``."""
-    evaluation = _evaluation(samples, budget, wanted, at, at)
+    """Return the answer to a query at one time. Raises ``Refused``."""
     began = time.monotonic()
+    result, evaluation = evaluate_once(samples, budget, wanted, at)
+    return _answer(result, wanted, at, evaluation, began)
+
+
+def query_range(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int) -> bytes:
+    """Return the answer to a query from ``start`` to ``end``, every ``step``. Raises ``Refused``."""
+    began = time.monotonic()
+    result, evaluation = evaluate_over(samples, budget, wanted, start, end, step)
+    return _answer(result, wanted, end, evaluation, began)
+
+
+def evaluate_once(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> tuple[Result, Evaluation]:
+    """Return the result at one time, in the order of Prometheus, and its evaluation. Raises ``Refused``."""
+    evaluation = _evaluation(samples, budget, wanted, at, at)
     result = _refusing(lambda: evaluate_with(evaluation, wanted.query, at))
     if isinstance(result, Vector) and not _is_sorted(wanted.query):
         result = Vector(sorted(result.samples))
     elif isinstance(result, Matrix):
         result = Matrix(sorted(result.series, key=lambda series: series.labels))
-    return _answer(result, wanted, at, evaluation, began)
+    return result, evaluation
 
 
-def query_range(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int) -> bytes:
-    """Return the results from ``start`` to ``end``, every ``step``. Raises ``Refused``."""
+def evaluate_over(
+    samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int
+) -> tuple[Matrix, Evaluation]:
+    """Return the results from ``start`` to ``end``, and its evaluation. Raises ``Refused``."""
     evaluation = _evaluation(samples, budget, wanted, start, end)
-    began = time.monotonic()
     result = _refusing(
         lambda: evaluate_range_with(evaluation, wanted.query, start, end, step, points_max=POINTS_MAX)
     )
-    return _answer(result, wanted, end, evaluation, began)
+    return result, evaluation
 
 
 def list_series(

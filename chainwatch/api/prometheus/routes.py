@@ -5,7 +5,6 @@ Source: ``web/api/v1/api.go`` of Prometheus, and its HTTP API documentation.
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import re
 import time
@@ -14,11 +13,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 from multidict import MultiDict
 
-from chainwatch.api.identity import IDENTITY
 from chainwatch.api.prometheus import operations
 from chainwatch.api.prometheus.answers import Refused, answer, encode, success
 from chainwatch.api.prometheus.budget import WITHIN, Budget
-from chainwatch.api.prometheus.client_turns import ClientTurns, TooMany
+from chainwatch.api.prometheus.client_turns import ClientTurns
 from chainwatch.api.prometheus.operations import Wanted
 from chainwatch.api.prometheus.parameters import (
     TIME_MAX,
@@ -34,6 +32,7 @@ from chainwatch.api.prometheus.parameters import (
 )
 from chainwatch.api.prometheus.paths import PREFIX
 from chainwatch.api.prometheus.rules import listed_alerts, listed_rules, wanted_rules
+from chainwatch.api.prometheus.turning import in_turn
 from chainwatch.promql.evaluation import LOOK_BACK
 from chainwatch.rule_engine.engine import RuleEngine
 
@@ -80,10 +79,10 @@ class _Api:
     async def query(self, request: web.Request, fields: Fields) -> web.Response:
         limit = limit_of(fields)
         at = time_of(fields, "time", _now())
-        budget = self._budget(request, fields)
+        seconds = _timeout(fields)
         wanted = Wanted(query_of(fields), _look_back(fields), limit, bool(text_of(fields, "stats")))
         return await self._run(
-            request, budget, lambda: operations.query_at(self._samples, budget, wanted, at)
+            request, lambda budget: operations.query_at(self._samples, budget, wanted, at), seconds
         )
 
     async def query_range(self, request: web.Request, fields: Fields) -> web.Response:
@@ -103,14 +102,13 @@ class _Api:
                 f"exceeded maximum resolution of {POINTS_OF_A_SERIES:,} points per timeseries. "
                 "Try decreasing the query resolution (?step=XX)",
             )
-        budget = self._budget(request, fields)
-        wanted = Wanted(
-            query_of(fields, over_range=True), _look_back(fields), limit, bool(text_of(fields, "stats"))
-        )
+        seconds = _timeout(fields)
+        query = query_of(fields, over_range=True)
+        wanted = Wanted(query, _look_back(fields), limit, bool(text_of(fields, "stats")))
         return await self._run(
             request,
-            budget,
-            lambda: operations.query_range(self._samples, budget, wanted, start, end, step),
+            lambda budget: operations.query_range(self._samples, budget, wanted, start, end, step),
+            seconds,
         )
 
     async def exemplars(self, request: web.Request, fields: Fields) -> web.Response:
@@ -149,26 +147,13 @@ class _Api:
         about = {"version": VERSION, "revision": "chainwatch", "branch": "HEAD", "buildUser": "chainwatch"}
         return answer(success(encode({**about, "buildDate": "", "goVersion": platform.python_version()})))
 
-    def _budget(self, request: web.Request, fields: Fields) -> Budget:
-        """Return what a query may take. Raises ``Refused``."""
-        seconds = duration_of(fields, "timeout") if text_of(fields, "timeout") else WITHIN
-        return Budget(seconds, lambda: request.transport is not None and not self._turns.closed)
-
     async def _list(self, request: web.Request, work: Callable[[], bytes]) -> web.Response:
-        return await self._run(request, self._budget(request, MultiDict()), work)
+        return await self._run(request, lambda _: work())
 
-    async def _run(self, request: web.Request, budget: Budget, work: Callable[[], bytes]) -> web.Response:
-        """Return the answer that ``work`` makes in a thread, when it is the client's turn. Raises ``Refused``."""
-        identity = request[IDENTITY]
-        client = identity.name if identity.has_token else request.remote or ""
-        try:
-            async with asyncio.timeout(budget.left):
-                await self._turns.wait(client)
-        except TimeoutError:
-            raise Refused("timeout", "query timed out in query queue") from None
-        except TooMany:
-            raise Refused("unavailable", "too many queries of this client wait already") from None
-        return answer(await self._turns.run(client, work))
+    async def _run(
+        self, request: web.Request, work: Callable[[Budget], bytes], seconds: float = WITHIN
+    ) -> web.Response:
+        return answer(await in_turn(request, self._turns, work, seconds))
 
 
 def _answering(handle: Handle) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -193,6 +178,11 @@ async def _fields(request: web.Request) -> Fields:
 
 def _bounds(fields: Fields) -> tuple[int, int]:
     return time_of(fields, "start", -TIME_MAX), time_of(fields, "end", TIME_MAX)
+
+
+def _timeout(fields: Fields) -> float:
+    """Return the seconds that a query may take. Raises ``Refused``."""
+    return duration_of(fields, "timeout") if text_of(fields, "timeout") else WITHIN
 
 
 def _look_back(fields: Fields) -> int:

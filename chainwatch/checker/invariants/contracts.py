@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from chainwatch.checker.flow import Flow
+from chainwatch.config.invariant_values import ValueSettings
 from chainwatch.model import AbiEvent, AbiFunction, AbiParam
 
 
@@ -20,6 +21,9 @@ class Contracts(Protocol):
 
     def event(self, contract: str, named: str) -> AbiEvent:
         """Return an event of ``contract``."""
+
+    def value(self, named: str) -> ValueSettings:
+        """Return a value of another invariant, by ``NAME.VALUE``: not one that is a value of another in turn."""
 
     def flow(self, name: str) -> Flow:
         """Return a compiled flow."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -29,7 +29,7 @@ class Moment(NamedTuple):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FlowMeasure:
     """What is taken of the transfers of ``flow``.
 
@@ -50,46 +50,51 @@ class FlowMeasure:
     within: int = 0
 
 
-def measure(wanted: FlowMeasure, transfers: Iterable[Transfer], moment: Moment) -> int:
-    """Return what is taken of ``transfers`` at ``moment``; others than those of the flow must not be among them.
+class Counted(NamedTuple):
+    """A transfer that counts: its opening, the event that ends it once that is known, and its amount."""
+
+    opening: Occurrence
+    ended: Occurrence | None
+    amount: int
+
+
+def measure(wanted: FlowMeasure, transfers: Iterable[Counted], moment: Moment) -> int:
+    """Return what is taken of ``transfers`` at ``moment``.
 
     A transfer is under way from the first of its two ends that was seen to the second: one that ended before it opened, as
-    clocks of networks differ, is so, too. An end that nothing opens, or too late, counts for nothing.
+    clocks of networks differ, is so, too.
     """
-    found = list(_counted(wanted, transfers))
     if wanted.take == "latency":
         took = [
             max(0, ended.timestamp - opening.timestamp)
-            for _, opening, ended in found
+            for opening, ended, _ in transfers
             if ended is not None and moment.has(ended) and ended.timestamp > moment.timestamp - wanted.within
         ]
         return _percentile(sorted(took), wanted.percent)
     under_way = [
-        (transfer, opening)
-        for transfer, opening, ended in found
-        if moment.has(opening) != (ended is not None and moment.has(ended))
+        one
+        for one in transfers
+        if moment.has(one.opening) != (one.ended is not None and moment.has(one.ended))
     ]
     if wanted.take == "count":
         return len(under_way)
     if wanted.take == "age":
-        return max((moment.timestamp - opening.timestamp for _, opening in under_way), default=0)
-    return sum(_amount(wanted, transfer) for transfer, _ in under_way)
+        return max((moment.timestamp - one.opening.timestamp for one in under_way), default=0)
+    return sum(one.amount for one in under_way)
 
 
-def _counted(
-    wanted: FlowMeasure, transfers: Iterable[Transfer]
-) -> Iterator[tuple[Transfer, Occurrence, Occurrence | None]]:
-    """Yield the transfers that count, each with its opening, and with the event that ends it, once that is known."""
-    for transfer in transfers:
-        if transfer.status in (LEFT_OUT, "untracked"):
-            continue
-        events = by_step(transfer)
-        openings = openings_of(wanted.flow, events)
-        if not openings or EXCLUDED in openings[0].facts or not _is_on_route(wanted, transfer):
-            continue
-        if wanted.assets is not None and _asset(wanted, transfer) is None:
-            continue
-        yield transfer, openings[0], _ended(wanted, openings[0], events)
+def count(wanted: FlowMeasure, transfer: Transfer) -> Counted | None:
+    """Return a transfer of the flow as it counts; None where it does not, such as an end that nothing opens, or too late."""
+    if transfer.status in (LEFT_OUT, "untracked"):
+        return None
+    events = by_step(transfer)
+    openings = openings_of(wanted.flow, events)
+    if not openings or EXCLUDED in openings[0].facts or not _is_on_route(wanted, transfer):
+        return None
+    if wanted.assets is not None and _asset(wanted, transfer) is None:
+        return None
+    amount = _amount(wanted, transfer) if wanted.take == "amount" else 0
+    return Counted(openings[0], _ended(wanted, openings[0], events), amount)
 
 
 def _is_on_route(wanted: FlowMeasure, transfer: Transfer) -> bool:

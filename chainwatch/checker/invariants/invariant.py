@@ -24,10 +24,11 @@ Values = Mapping[str, Any]
 
 class StateRead(NamedTuple):
     """What is read of ``address``: the result of a call with ``data``, its balance, its storage at ``slot``, its code, its
-    nonce, a ``field`` of its proof; or a ``field`` of the block.
+    nonce, a ``field`` of its proof; or a ``field`` of the block; or by HTTP the document at the URL ``field``, where
+    ``slot`` is 1 if that may be a private address.
     """
 
-    kind: Literal["call", "balance", "storage", "code", "nonce", "proof", "block"]
+    kind: Literal["call", "balance", "storage", "code", "nonce", "proof", "block", "http"]
     address: bytes = NO_BYTES
     data: bytes = NO_BYTES
     slot: int = 0

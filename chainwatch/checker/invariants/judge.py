@@ -133,7 +133,8 @@ def shown(values: Values) -> str:
 
 def said(message: str, fact: str) -> str:
     """Return what a person wanted to read, before a fact."""
-    return f"{message.rstrip(' .')}. {fact}" if message else fact
+    text = message.rstrip(" .")
+    return f"{text}{' ' if text.endswith(('?', '!')) else '. '}{fact}" if text else fact
 
 
 def labels_of(condition: str, invariant: Invariant) -> dict[str, str]:

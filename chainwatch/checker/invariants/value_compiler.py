@@ -11,6 +11,7 @@ import msgspec
 from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.flow import AMOUNT, ASSET, Flow
+from chainwatch.checker.invariants import claims
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
 from chainwatch.checker.invariants.differences import Unit
 from chainwatch.checker.invariants.encoding import ArgumentError, encode_call
@@ -68,6 +69,8 @@ class _ValueCompiler:
             "block": self._block,
             "event": self._events,
             "flow": self._flow,
+            "invariant": self._of_other,
+            "http": self._http,
         }
         value = makers[self._settings.kind]()
         if value is not None and self._settings.sum and kind_of(value.param.type) != "integer":
@@ -259,6 +262,36 @@ class _ValueCompiler:
         except ConditionError as error:
             self._problem("where", str(error))
             return None
+
+    def _http(self) -> InvariantValue | None:
+        settings = self._settings
+        assert settings.http is not None
+        abi_type = settings.type or claims.TYPES[0]
+        if abi_type not in claims.TYPES:
+            self._problem("type", f"expected one of {', '.join(claims.TYPES)}")
+            return None
+        try:
+            path = claims.parse_path(settings.path or "")
+        except ValueError as error:
+            self._problem("path", str(error))
+            return None
+        parse = claims.reader_of(path, abi_type, settings.decimals or 0)
+        address = settings.http.get_secret_value()
+        read = StateRead("http", slot=int(settings.allow_private), field=address)
+        networks = tuple(settings.network)
+        return InvariantValue(AbiParam(self._name, abi_type), networks, dict.fromkeys(networks, read), parse)
+
+    def _of_other(self) -> InvariantValue | None:
+        try:
+            settings = self._contracts.value(self._settings.invariant or "")
+        except LookupError as error:
+            self._problem("invariant", lookup_text(error))
+            return None
+
+        def add(path: KeyPath, message: str, hint: str = "") -> None:
+            self._problem("invariant", f"that value has a mistake of its own: {message}", hint)
+
+        return compile_value(self._name, settings, self._contracts, add)
 
     def _flow(self) -> InvariantValue | None:
         settings = self._settings

@@ -7,6 +7,7 @@
 ``{name! text}``           ``text`` where it is not given
 ``{sum name: text}``       ``text`` for each of a list, joined by ``+``; ``#`` in it counts from 1
 ``{all name: text}``       the same, joined by ``and``
+``{1.1 name}``             a duration as many times, in whole seconds, rounded up
 ``{len name}``             how many there are in a list
 ========================== ============================================================================
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 from chainwatch.config.kinds.parameters import Span, text_of
@@ -28,6 +30,7 @@ _OWN_KEYS = ("each", "named", "when", "unless")
 _JOINED = {"sum": " + ", "all": " and "}
 _LOOP = re.compile(r"(sum|all) ([a-z_]+): ")
 _WHOLE = re.compile(r"\{([a-z_.]+)\}")
+_MULTIPLE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ([a-z_]+)")
 _LENGTH = re.compile(r"len ([a-z_]+)")
 _CHOICE = re.compile(r"([a-z_.]+)([?!]) ?")
 
@@ -131,6 +134,8 @@ def _braced(text: str, scope: Scope, number: int | None) -> str:
         return _JOINED[how].join(
             render_text(body, {**scope, name: row}, index + 1) for index, row in enumerate(rows)
         )
+    if multiple := _MULTIPLE.fullmatch(text):
+        return str(ceil(float(multiple[1]) * _lookup(multiple[2], scope).seconds))
     if length := _LENGTH.fullmatch(text):
         return str(len(_lookup(length[1], scope)))
     if choice := _CHOICE.match(text):

@@ -18,6 +18,7 @@ SCREENS = (
     "/ui/silences/new?alert=1",
     "/ui/silences/1/change",
     "/ui/rules",
+    "/ui/query?query=vector(1)",
 )
 
 

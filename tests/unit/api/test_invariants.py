@@ -51,6 +51,27 @@ async def test_they_are_made_replaced_stopped_and_deleted(serving: Serving) -> N
             assert definitions.running(connection) == []
 
 
+async def test_kinds_are_made_over_http_too(serving: Serving) -> None:
+    kind = {"kind": "balance", "network": "ethereum", "address": SAFE, "lower": "0.5"}
+    async with serving(TABLES) as served:
+        status, answer = await put(served, "funds", kind)
+        assert (status, answer["condition"], answer["severity"]) == (200, f"funds >= {5 * 10**17}", "P2")
+        assert (await put(served, "funds", {**kind, "severity": "P0"}))[1]["severity"] == "P0"
+        for settings, detail in (
+            ({**kind, "lower": "x"}, "lower"),
+            ({**kind, "lower": None}, "nothing to check"),
+            ({**kind, "address": None}, "address"),
+            ({**kind, "network": "mars"}, "mars"),
+            ({**kind, "kind": "ballance"}, "no such kind"),
+            ({**kind, "kind": {}}, "no such kind"),
+            ({**kind, "assert": "funds > 1"}, "assert"),
+            ({"kind": "output_roots"}, "looks up what events claim"),
+        ):
+            status, answer = await put(served, "other", settings)
+            assert status == 400, settings
+            assert detail in answer["detail"], (settings, answer)
+
+
 async def test_what_check_would_refuse_is_refused(serving: Serving) -> None:
     async with serving(TABLES) as served:
         for settings, detail in (

@@ -8,10 +8,11 @@ import sqlalchemy as sa
 
 from chainwatch.checker.invariants.sessions import Session
 from chainwatch.config import read_dict
-from chainwatch.invariants.checker import Wanted
+from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.definitions import SESSION
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.model import RawLog
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.plan import make_plan
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
@@ -141,3 +142,32 @@ def test_a_restart_goes_on_where_events_were_read(chains: Watched) -> None:
     again.mine(3)
     again.read(2, 3)
     assert [event for event, _, _ in again.events] == ["2-0", "3-0"]
+
+
+def test_what_the_file_has_looked_up_is_checked_live_only_and_ends_with_its_table(
+    connection: sa.Connection,
+) -> None:
+    networks = {
+        name: {"chain_id": number, "rpc": ["http://x"], "block_time": "10s"}
+        for number, name in enumerate(("alpha", "beta"), 1)
+    }
+    roots = {"kind": "output_roots", "network": "alpha", "l2": "beta", "contract": SAFE}
+    plan = make_plan(read_dict({"networks": networks, "invariants": {"roots": roots}}))
+    chains = Watched(connection, plan)
+    chains.mine(1)
+    chains.mine(2)
+    wanted = chains.checker.load_wanted(connection, "alpha", 500)
+    assert wanted is not None
+    (one,) = wanted.events
+    assert (one.session.name, one.first, one.last) == ("roots", 1, 2)
+    topic = next(iter(one.session.signatures))
+    log = RawLog(2, header(2).hash, header(2).timestamp, 0, b"t" * 32, b"a" * 20, (topic,), b"")
+    chains.pipeline.process(connection, [EventsRead(one, (log,), ("not that of its block",))], 0.0)
+    (signal,) = chains.alerts.signals
+    assert signal.labels["severity"] == "P0"
+    assert "not that of its block; block 2 of alpha" in signal.annotations["description"]
+    assert InvariantChecker.of(plan, by_clock=False).definitions.load(connection).sessions == {}
+
+    without = make_plan(read_dict({"networks": networks, "pessimism": {"layer1": "alpha"}}))
+    after = Watched(connection, without)
+    assert [(s.labels["invariant"], s.reason) for s in after.alerts.signals] == [("roots", CONFIG_CHANGED)]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from typing import Any
 
 from chainwatch.checker.invariants.judge import UNREAD
-from chainwatch.operations.context import Access
+from chainwatch.config import read_dict
+from chainwatch.operations.context import Access, Context
 from chainwatch.operations.invariant_values import InvariantValues, invariant_values
+from chainwatch.plan import make_plan
 from chainwatch.store import definitions, invariants
+from chainwatch.store.database import Database
 from chainwatch.store.definitions import Definition
 from chainwatch.store.invariants import Check, RaisedAlert, Reading
 
@@ -39,7 +43,7 @@ def test_an_invariant_that_is_not_answered_yet_has_no_values(access: Access) -> 
     assert values(access) == []
     make(access)
     check(access, 1, {"a": {"x": 1}}, None)
-    assert values(access) == [InvariantValues(NAME, None, False, None, {})]
+    assert values(access) == [InvariantValues(NAME, "", None, False, None, {})]
 
 
 def test_the_newest_check_that_was_answered_counts_with_what_is_a_number(access: Access) -> None:
@@ -62,3 +66,34 @@ def test_one_that_is_unread_says_so_and_one_that_was_stopped_says_nothing(access
     assert (found.is_unread, found.values) == (True, {})
     make(access, is_running=False)
     assert values(access) == []
+
+
+def test_elements_of_lists_have_the_name_of_their_table(database_url: str) -> None:
+    balance = {"held": {"network": "a", "balance": True, "address": "0x" + "11" * 20}}
+    tables: dict[str, Any] = {
+        "listed": {"values": balance, "assert": "held >= 0", "for_each": {"token": ["usdc", "dai"]}},
+        "owners": {
+            "values": {"held": {"network": "a", "balance": True, "address": "${owner}"}},
+            "assert": "held >= 0",
+            "for_each": {
+                "owner": {
+                    "network": "a",
+                    "address": "0x" + "22" * 20,
+                    "call": "function getOwners() view returns (address[])",
+                }
+            },
+        },
+    }
+    networks = {"a": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}}
+    plan = make_plan(read_dict({"networks": networks, "store": {"url": database_url}, "invariants": tables}))
+    with closing(Database.open(database_url, durable=False)) as database:
+        with database.transaction() as connection:
+            one = Check("a", 1, 1_001, positions={"a": 1}, holds=True)
+            invariants.add_checks(connection, [("owners:0x33", one), ("gone", one)])
+        with database.reading() as connection:
+            found = invariant_values(connection, Context.of(plan, connection))
+    assert [(one.name, one.element, one.holds) for one in found] == [
+        ("listed", "dai", None),
+        ("listed", "usdc", None),
+        ("owners", "0x33", True),
+    ]
