@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from chainwatch.config.draft import Draft
+from chainwatch.config.for_each import labels_of
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.grammar import calendars
 from chainwatch.grammar import matchers as matching
@@ -168,7 +169,11 @@ def _renamed(value: str) -> str:
 
 
 def _doubt_label(draft: Draft, place: KeyPath, label: str) -> None:
-    if draft.names("networks") and label not in LABELS:
+    if (
+        draft.names("networks")
+        and label not in LABELS
+        and label not in labels_of(draft.parts.elements.values())
+    ):
         near = nearest(label, LABELS)
         if not near and (draft.value(("rules",)) or draft.value(("rule_files",))):
             return  # alerts of rules may have any labels

@@ -6,7 +6,7 @@ A list can also be read from a contract: ``for_each.owner = { network = …, con
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, NamedTuple
 
@@ -160,6 +160,14 @@ def expand(
 def name_of(family: str, items: Any) -> str:
     """Return the name of one of the invariants of ``family``."""
     return family + SEPARATOR + ",".join(items)
+
+
+def labels_of(elements: Collection[Element]) -> frozenset[str]:
+    """Return the labels that alerts of ``elements`` have, those of elements that contracts list too."""
+    templates = (one.template for one in elements if one.template is not None)
+    return frozenset[str]().union(
+        *(one.labels for one in elements), *(names_in(table) for table in templates)
+    )
 
 
 def path_in_file(elements: Mapping[str, Element], path: KeyPath) -> KeyPath:

@@ -12,7 +12,7 @@ import numpy as np
 NAN = math.nan
 INF = math.inf
 _CLOSE = 1e-9
-_WIDE = 128
+WIDE = 128
 """From so many values on, numpy is faster than a loop."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CALENDAR_YEARS = 400
@@ -126,21 +126,21 @@ def mean(values: Sequence[float]) -> float:
 
 def least(values: Sequence[float]) -> float:
     """Return the smallest value that is a number; NaN where none is."""
-    if len(values) >= _WIDE:
+    if len(values) >= WIDE:
         return float(np.fmin.reduce(np.asarray(values)))
     return min((value for value in values if value == value), default=NAN)
 
 
 def most(values: Sequence[float]) -> float:
     """Return the largest value that is a number; NaN where none is."""
-    if len(values) >= _WIDE:
+    if len(values) >= WIDE:
         return float(np.fmax.reduce(np.asarray(values)))
     return max((value for value in values if value == value), default=NAN)
 
 
 def variance(values: Sequence[float]) -> float:
     """Return the population's variance by Welford's method; NaN where a value is infinite."""
-    if len(values) >= _WIDE:
+    if len(values) >= WIDE:
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.asarray(values) - mean(values)
             found = float(np.mean(np.square(apart)) - np.mean(apart) ** 2)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import lt, mul, ne
 
+import numpy as np
+
 from chainwatch.promql.arithmetic import (
     FUNCTIONS,
     NAN,
+    WIDE,
     exact_sum,
     kahan_sum,
     least,
@@ -70,10 +73,16 @@ def _extrapolated(window: Window, *, counter: bool) -> float | None:
 
 def _lost_by_resets(values: Values) -> float:
     """Return the sum of the values before which the counter began again."""
-    after = values[1:]
-    if not any(map(lt, after, values)):
-        return 0.0
-    return sum(before for before, value in zip(values, after, strict=False) if value < before)
+    if len(values) >= WIDE:
+        all_values = np.asarray(values)
+        return float(all_values[:-1][all_values[1:] < all_values[:-1]].sum())
+    lost = 0.0
+    before = values[0]
+    for value in values:
+        if value < before:
+            lost += before
+        before = value
+    return lost
 
 
 def irate(window: Window) -> float | None:

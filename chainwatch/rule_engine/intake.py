@@ -15,6 +15,10 @@ from chainwatch.tsdb.tsdb import Tsdb
 
 SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
 """Where samples come from."""
+TOGETHER = 2_000
+"""The most series whose samples are appended at once."""
+SHARE = 0.9
+"""The share of series and memory that other programs may fill: the rest is for own metrics and what rules record."""
 
 T = TypeVar("T")
 
@@ -44,8 +48,19 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def append(self, source: str, batch: Batch, now: int) -> Appended:
-        """Append samples of ``source`` and count them. Call it in the thread of ``run``; ``now`` is Unix ms."""
-        appended = self._tsdb.append(batch, now)
+        """Append samples of ``source`` and count them. Call it in the thread of ``run``; ``now`` is Unix ms.
+
+        Of a large batch not all is seen at once: others wait for what is appended together. Other programs' samples leave
+        room for the series of this one.
+        """
+        share = 1.0 if source == OWN else SHARE
+        appended = Appended()
+        for first in range(0, len(batch), TOGETHER):
+            part = self._tsdb.append(batch[first : first + TOGETHER], now, share)
+            appended.accepted += part.accepted
+            appended.changed += part.changed
+            for reason, number in part.refused.items():
+                appended.refuse(reason, part.examples[reason], number)
         SAMPLES[source,] += appended.accepted
         self.refuse(source, appended.refused)
         return appended

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -73,7 +73,8 @@ class PushGroups:
             before = groups.get(labels) or Group(labels)
             now = self._clock()
             try:
-                after = before.pushed(exposition, now, replaces_all=replaces_all)
+                pushed = partial(before.pushed, exposition, now, replaces_all=replaces_all)
+                after = await self._intake.run(pushed)
                 self._check_size(before, after)
             except IngestionError:
                 if labels in groups:
@@ -96,11 +97,9 @@ class PushGroups:
         while True:
             try:
                 async with self._changing:
-                    values: dict[Labels, float] = {}
-                    for group in (await self._loaded()).values():
-                        values |= group.values()
-                    if values:
-                        await self._append(values.items())
+                    groups = list((await self._loaded()).values())
+                    if groups:
+                        await self._append(partial(_values, groups))
             except StoreError as error:
                 _log.warning("pushed groups are not read", reason=str(error))
             await asyncio.sleep(REPEAT_EVERY)
@@ -115,8 +114,6 @@ class PushGroups:
 
     async def _change(self, before: Group, after: Group | None) -> _Change:
         """Add the samples of what a group is now, with the ends of series that it has no more, and begin to store it."""
-        values = {} if after is None else after.values()
-        ended = dict.fromkeys(before.values().keys() - values.keys(), STALE) if before.pushed_at else {}
         labels = before.labels
         assert self._groups is not None  # whoever calls this has loaded them
         if after is None:
@@ -128,17 +125,22 @@ class PushGroups:
         writing = self._database.hand_over(
             lambda c: push_groups.delete(c, labels) if after is None else push_groups.save(c, after)
         )
-        appended = await self._append([*values.items(), *ended.items()])
+        appended = await self._append(lambda: _changes(before, after))
 
         async def store() -> None:
             await asyncio.gather(asyncio.wrap_future(writing), self._intake.stored())
 
         return _Change(appended, asyncio.ensure_future(store()))
 
-    async def _append(self, values: Iterable[tuple[Labels, float]]) -> Appended:
+    async def _append(self, values: Callable[[], Mapping[Labels, float]]) -> Appended:
+        """Add what ``values`` returns, which is called where samples are appended, as it may be much."""
         now = self._last = max(math.floor(self._clock() * 1000), self._last + 1)
-        batch = [(labels, (now,), (value,)) for labels, value in values]
-        return await self._intake.run(lambda: self._intake.append(PUSH, batch, now))
+
+        def append() -> Appended:
+            batch = [(labels, (now,), (value,)) for labels, value in values().items()]
+            return self._intake.append(PUSH, batch, now)
+
+        return await self._intake.run(append)
 
     async def _loaded(self) -> dict[Labels, Group]:
         """Return all groups. Raises ``StoreError``."""
@@ -149,3 +151,14 @@ class PushGroups:
             for group in stored:
                 self._intake.describe(group.metadata())
         return self._groups
+
+
+def _values(groups: Iterable[Group]) -> dict[Labels, float]:
+    return {labels: value for group in groups for labels, value in group.values().items()}
+
+
+def _changes(before: Group, after: Group | None) -> dict[Labels, float]:
+    """Return the values of a group, and the ends of series that it has no more."""
+    values = {} if after is None else after.values()
+    ended = dict.fromkeys(before.values().keys() - values.keys(), STALE) if before.pushed_at else {}
+    return values | ended

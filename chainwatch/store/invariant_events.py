@@ -26,7 +26,26 @@ def events_between(
 ) -> list[dict[str, Any]]:
     """Return what is kept of the events of ``kind`` with ``since`` < timestamp <= ``until``, up to ``block``, in order."""
     e = invariant_events.c
-    here = sa.and_(
+    query = (
+        sa.select(e.args).where(_between(network, kind, since, until, block)).order_by(e.block, e.log_index)
+    )
+    return [occurrences.decode_facts(args) for args in connection.execute(query).scalars()]
+
+
+def count_between(
+    connection: sa.Connection, network: str, kind: tuple[str, str], since: float, until: int, block: int
+) -> int:
+    """Return how many events `events_between` returns."""
+    here = _between(network, kind, since, until, block)
+    query = sa.select(sa.func.count()).select_from(invariant_events).where(here)
+    return connection.execute(query).scalar_one()
+
+
+def _between(
+    network: str, kind: tuple[str, str], since: float, until: int, block: int
+) -> sa.ColumnElement[bool]:
+    e = invariant_events.c
+    return sa.and_(
         e.network == network,
         e.contract == kind[0],
         e.signature == kind[1],
@@ -34,8 +53,6 @@ def events_between(
         e.timestamp <= until,
         e.block <= block,
     )
-    query = sa.select(e.args).where(here).order_by(e.block, e.log_index)
-    return [occurrences.decode_facts(args) for args in connection.execute(query).scalars()]
 
 
 def drop_events(connection: sa.Connection, network: str, positions: Iterable[tuple[int, int]]) -> None:

@@ -44,8 +44,10 @@ class Tsdb:
 
     # What goes in
 
-    def append(self, batch: Batch, now: int) -> Appended:
+    def append(self, batch: Batch, now: int, share: float = 1.0) -> Appended:
         """Add samples; ``now`` (Unix ms) decides which are too old or in the future. Waits for evaluations that run.
+
+        New series are taken while less than this ``share`` of what there may be is used.
 
         Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
         """
@@ -53,7 +55,7 @@ class Tsdb:
         find, ahead, journal = self._index.by_labels.get, now + self.limits.future, self._journal
         with self._turns.writing(), self._lock:
             for labels, times, values in batch:
-                series = find(labels) or self._admit(labels, len(times), result)
+                series = find(labels) or self._admit(labels, len(times), result, share)
                 if series is not None and self._extend(series, times, values, now, ahead, result, journal):
                     result.changed.append(series.labels)
         if result.changed:
@@ -167,13 +169,13 @@ class Tsdb:
         names = sorted(self._metadata)[:limit]
         return {name: self._metadata[name] for name in names}
 
-    def _admit(self, labels: Labels, samples: int, result: Appended) -> StoredSeries | None:
+    def _admit(self, labels: Labels, samples: int, result: Appended, share: float) -> StoredSeries | None:
         """Return a new series of these labels, not in the index yet, or count why there is none."""
         limits = self.limits
         reason: Reason | None = None
-        if len(self._index) >= limits.series:
+        if len(self._index) >= limits.series * share:
             reason = "too many series"
-        elif self.bytes >= limits.bytes:
+        elif self.bytes >= limits.bytes * share:
             reason = "memory is full"
         elif len(labels) > limits.labels:
             reason = "too many labels"

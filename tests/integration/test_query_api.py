@@ -1,5 +1,6 @@
 """The query API beside a real Prometheus over the same samples: the same answers to the same requests, errors too."""
 
+import asyncio
 import json
 import math
 import random
@@ -243,6 +244,31 @@ async def test_errors_are_those_of_prometheus(served: Served, prometheus: str) -
         if got != (status, expected) or (reason[0].lower() != reason[1].lower() and not said_otherwise):
             differences.append((path, given, got, status, expected, reason))
     assert not differences
+
+
+async def test_promtool_gets_the_same_from_both(served: Served, prometheus: str) -> None:
+    """Its client asks by POST, and reads every answer strictly."""
+    times = ["--start=1700001007", "--end=1700003000"]
+    for command in (
+        ["query", "instant", "--time=1700003000.5", "URL", "sum by (code) (requests_total)"],
+        ["query", "range", *times, "--step=60s", "URL", "requests_total{instance='c'}"],
+        ["query", "series", *times, "--match=temperature", "URL"],
+        ["query", "labels", *times, "URL", "instance"],
+        ["query", "instant", "URL", "sum("],
+    ):
+        ours, theirs = [await promtool(command, url) for url in (served.url, prometheus)]
+        assert ours[0] == theirs[0], (command, ours, theirs)
+        assert sorted(ours[1].splitlines()) == sorted(theirs[1].splitlines()), command
+
+
+async def promtool(command: list[str], url: str) -> tuple[int | None, str]:
+    """The exit code, and what is printed."""
+    arguments = [url if one == "URL" else one for one in command]
+    process = await asyncio.create_subprocess_exec(
+        "promtool", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    printed, _ = await process.communicate()
+    return process.returncode, printed.decode()
 
 
 def comparable(answered: tuple[int, Any], given: dict[str, Any]) -> Any:

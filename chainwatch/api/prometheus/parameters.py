@@ -16,7 +16,7 @@ from chainwatch.promql.syntax import Matcher, Selector
 
 TIME_MAX = 9_223_309_901_257_974_000
 """The latest time that Prometheus knows; the earliest is as long before the epoch."""
-MATCHES_MAX = 100
+MATCHES_MAX = 30
 """Selectors that one request may have."""
 _DURATION_MAX = 2**63 // 10**9
 """Seconds that fit into Go's time.Duration."""

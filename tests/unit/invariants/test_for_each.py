@@ -156,3 +156,17 @@ def test_a_list_that_cannot_be_read_changes_nothing(connection: sa.Connection) -
     chains.mine(2)
     chains.answer(lambda name, _: "the call reverts" if name.endswith(":*") else {"funds": 1})
     assert raised(chains) == [(second, 1_010, None, ""), (first, 1_020, None, "")]
+
+
+def test_routes_may_match_the_labels_of_elements() -> None:
+    def warnings(label: str) -> list[str]:
+        tables = {
+            "networks": NETWORKS,
+            "invariants": {"rich": RICH, "floor": {**RICH, "for_each": {"owner": OWNERS, "who": ["a"]}}},
+            "receivers": {"ops": {"provider": "console"}},
+            "routes": [{"match": {label: "x"}, "receivers": ["ops"]}],
+        }
+        return [one for one in make_plan(read_dict(tables)).warnings if "label" in one]
+
+    assert warnings("owner") == warnings("who") == []
+    assert "no alert of chainwatch has the label" in warnings("ownr")[0]

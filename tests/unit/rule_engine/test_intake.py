@@ -1,0 +1,48 @@
+"""The way of samples into the database: large batches in parts, room that other programs cannot fill."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chainwatch.promql.series import Labels
+from chainwatch.rule_engine import intake
+from chainwatch.rule_engine.intake import OWN, PUSH, Intake
+from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
+from chainwatch.tsdb.model import Batch, TsdbLimits
+from chainwatch.tsdb.tsdb import Tsdb
+
+NOW = 1_795_316_389_000
+
+
+def batch(name: str, count: int) -> Batch:
+    return [(Labels({"__name__": name, "n": str(number)}), (NOW,), (1.0,)) for number in range(count)]
+
+
+async def test_other_programs_leave_room_for_own_metrics() -> None:
+    tsdb = Tsdb(TsdbLimits(series=20))
+    taking = Intake(tsdb, asyncio.Event())
+    before, refused = SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]
+    pushed = taking.append(PUSH, batch("a", 30), NOW)
+    assert (pushed.accepted, pushed.refused) == (18, {"too many series": 12})
+    assert taking.append(PUSH, batch("a", 18), NOW).accepted == 18
+    assert taking.append(OWN, batch("own", 3), NOW).accepted == 2
+    assert (SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]) == (before + 36, refused + 12)
+
+
+async def test_a_large_batch_is_appended_in_parts_that_hold_nobody_up() -> None:
+    tsdb = Tsdb()
+    parts: list[int] = []
+    tsdb.listen(lambda changed: parts.append(len(changed)))
+    appended = Intake(tsdb, asyncio.Event()).append(PUSH, batch("a", 2 * intake.TOGETHER + 1), NOW)
+    assert parts == [intake.TOGETHER, intake.TOGETHER, 1]
+    assert (appended.accepted, len(appended.changed)) == (2 * intake.TOGETHER + 1,) * 2
+
+
+async def test_nothing_is_taken_before_what_is_older_is_there() -> None:
+    loaded = asyncio.Event()
+    taking = Intake(Tsdb(), loaded)
+    work = asyncio.ensure_future(taking.run(lambda: 5))
+    await asyncio.sleep(0.05)
+    assert not work.done()
+    loaded.set()
+    assert await work == 5
