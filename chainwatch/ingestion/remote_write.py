@@ -7,6 +7,7 @@ and what is not supported, are left out and counted; the rest is returned.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -22,13 +23,15 @@ from chainwatch.ingestion.model import (
     WrongFormat,
 )
 from chainwatch.ingestion.names import label_problem, metric_problem, quoted
-from chainwatch.ingestion.snappy import decompress
+from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels
 
 CONTENT_TYPE = "application/x-protobuf"
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
+ENTRIES_MAX = 100_000
+"""The most series, descriptions and symbols of a request: each takes time, and empty ones few bytes."""
 NATIVE_HISTOGRAMS = "native histograms are not supported"
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 METADATA_MAX = 4_096
@@ -92,7 +95,13 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
         raise IngestionError(f"the body is no {message}: check the content type's proto") from None
 
 
+def _check_number(*repeated: Sequence[Any]) -> None:
+    if (number := max(map(len, repeated))) > ENTRIES_MAX:
+        raise TooLarge(f"{number} series or descriptions, at most {ENTRIES_MAX} are read: send fewer at once")
+
+
 def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
+    _check_number(request.timeseries, request.metadata)
     parsed = Parsed()
     times: dict[bytes, int | None] = {}
     add = parsed.series.append
@@ -146,6 +155,7 @@ def _varint(digits: bytes) -> int | None:
 
 
 def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
+    _check_number(request.timeseries, request.symbols)
     parsed = Parsed()
     symbols: Sequence[bytes] = list(request.symbols)
     metadata: dict[str, Metadata] = {}
@@ -205,8 +215,8 @@ def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
     """Return labels in any order. Raises ``ValueError`` for what are none."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, times in counts.items() if times > 1)
         raise ValueError(f"the label {quoted(twice)} is given twice")
     problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
     for name, value in pairs:
