@@ -12,8 +12,8 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.operations.rules import group_of
-from chainwatch.promql.arithmetic import format_float
 from chainwatch.promql.errors import ParseError
+from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import Labels
 from chainwatch.rules.evaluation import Alert
 from chainwatch.rules.model import AlertingRule
