@@ -9,7 +9,7 @@ from urllib.parse import quote
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.model import RULE, SENT_SEVERITY, Signal
 from chainwatch.operations.rule_states import RULE_FAILING as RULE_FAILING
-from chainwatch.promql.arithmetic import format_float
+from chainwatch.promql.numbers import format_float
 from chainwatch.rules.evaluation import Alert
 from chainwatch.support.bounds import LABEL_MAX, cut, cut_labels
 
