@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Metadata, Parsed, WrongFormat
 from chainwatch.ingestion.remote_write import (
     NATIVE_HISTOGRAMS,
     SIZE_MAX,
     V1,
     V2,
-    KnownLabels,
     message_of,
     parse_remote_write,
 )
