@@ -7,6 +7,7 @@ and what is not supported, are left out and counted; the rest is returned.
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -22,17 +23,23 @@ from chainwatch.ingestion.model import (
     WrongFormat,
 )
 from chainwatch.ingestion.names import label_problem, metric_problem, quoted
-from chainwatch.ingestion.snappy import decompress
+from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels
 
 CONTENT_TYPE = "application/x-protobuf"
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
+SERIES_MAX = 100_000
+"""The most series of a request, and metrics that it describes. Prometheus sends 2,000 samples at once."""
+LABELS_MAX = 1_000
+"""The most labels of a series that are read, more than a series may have: with each it takes longer to say what is wrong."""
+SYMBOL_MAX = 4_097
+"""Characters of a symbol that are read: more than a label may have."""
 NATIVE_HISTOGRAMS = "native histograms are not supported"
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 METADATA_MAX = 4_096
-"""The most bytes of a metric's meaning that are kept, and of its unit."""
+"""The most characters of a metric's meaning that are kept, and of its unit."""
 
 
 class KnownLabels:
@@ -86,10 +93,21 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     content = decompress(body, SIZE_MAX)
     try:
         if message == V2:
-            return _parse_v2(wire.Request.FromString(content), known)
-        return _parse_v1(wire.WriteRequest.FromString(content), known)
+            return _parse_v2(_bounded(wire.Request.FromString(content)), known)
+        return _parse_v1(_bounded(wire.WriteRequest.FromString(content)), known)
     except DecodeError:
         raise IngestionError(f"the body is no {message}: check the content type's proto") from None
+
+
+def _bounded(request: Any) -> Any:
+    """Return ``request``. Raises ``TooLarge`` where it has so many parts, which may be empty, that others would wait."""
+    for name in ("timeseries", "metadata"):
+        number = len(getattr(request, name, ()))
+        if number > SERIES_MAX:
+            raise TooLarge(
+                f"the request has {number} {name}, at most {SERIES_MAX} are read: send fewer at once"
+            )
+    return request
 
 
 def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
@@ -147,7 +165,7 @@ def _varint(digits: bytes) -> int | None:
 
 def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
     parsed = Parsed()
-    symbols: Sequence[bytes] = list(request.symbols)
+    symbols = list(map(_symbol, request.symbols))  # once, as any number of series may have the same
     metadata: dict[str, Metadata] = {}
     described: set[str] = set()
     for number, series in enumerate(request.timeseries):
@@ -173,14 +191,24 @@ def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
     return parsed
 
 
-def _note_metadata(metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[bytes]) -> None:
+def _symbol(content: bytes) -> str | None:
+    """Return the text of a symbol, its end left out where it is too long for a label; None for what is no UTF-8."""
+    try:
+        return content.decode()[:SYMBOL_MAX]
+    except UnicodeDecodeError:
+        return None
+
+
+def _note_metadata(
+    metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[str | None]
+) -> None:
     """Note what 2.0 says beside a series; of a histogram's or summary's series, the family is what is described."""
     kind = _type(said.type)
     if kind in ("histogram", "gaugehistogram", "summary"):
         name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
     if name not in metadata:
-        help, unit = (symbols[at] if at < len(symbols) else b"" for at in (said.help_ref, said.unit_ref))
-        metadata[name] = Metadata(kind, _text(help), _text(unit))
+        help, unit = (symbols[at] if at < len(symbols) else "" for at in (said.help_ref, said.unit_ref))
+        metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
 
 def _labels_v1(key: Sequence[bytes]) -> Labels:
@@ -191,22 +219,23 @@ def _labels_v1(key: Sequence[bytes]) -> Labels:
     return _labels(pairs, is_classic=True)
 
 
-def _labels_v2(key: Sequence[bytes]) -> Labels:
+def _labels_v2(key: Sequence[str | None]) -> Labels:
     if len(key) % 2:
         raise ValueError("an odd number of references: each label has two")
-    try:
-        texts = [symbol.decode() for symbol in key]
-    except UnicodeDecodeError:
-        raise ValueError("a label that is no UTF-8") from None
+    texts = [symbol for symbol in key if symbol is not None]
+    if len(texts) < len(key):
+        raise ValueError("a label that is no UTF-8")
     return _labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
 
 
 def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
     """Return labels in any order. Raises ``ValueError`` for what are none."""
+    if len(pairs) > LABELS_MAX:
+        raise ValueError(f"{len(pairs)} labels")
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        numbers = Counter(name for name, _ in pairs)
+        twice = next(name for name, number in numbers.items() if number > 1)
         raise ValueError(f"the label {quoted(twice)} is given twice")
     problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
     for name, value in pairs:
@@ -226,23 +255,23 @@ def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
         if times and time <= times[-1]:
             _refuse_order(parsed.refusals, labels, time, sample.value, times[-1], values[-1])
         elif not -TIME_MAX < time < TIME_MAX:
-            parsed.refusals.add("no time", repr(labels))
+            parsed.refusals.add("no time", labels)
         else:
             times.append(time)
             values.append(sample.value)
     if times:
         parsed.series.append((labels, times, values))
     if series.histograms:
-        parsed.refusals.add(NATIVE_HISTOGRAMS, repr(labels), len(series.histograms))
+        parsed.refusals.add(NATIVE_HISTOGRAMS, labels, len(series.histograms))
 
 
 def _refuse_order(
     refusals: Refusals, labels: Labels, time: int, value: float, last_time: int, last_value: float
 ) -> None:
     if time < last_time:
-        refusals.add("out of order", repr(labels))
+        refusals.add("out of order", labels)
     elif value != last_value:
-        refusals.add("duplicate", repr(labels))
+        refusals.add("duplicate", labels)
 
 
 def _count(series: Any) -> int:
@@ -254,7 +283,11 @@ def _type(number: int) -> str:
 
 
 def _text(content: bytes) -> str:
-    return content[:METADATA_MAX].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return _bare(content[:METADATA_MAX].decode("utf-8", "replace"))
+
+
+def _bare(text: str) -> str:
+    return text[:METADATA_MAX].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 _LAST = struct.Struct("<3sdB6s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from chainwatch.ingestion.model import IngestionError, Metadata, Parsed, WrongFormat
 from chainwatch.ingestion.remote_write import (
     NATIVE_HISTOGRAMS,
+    SERIES_MAX,
     SIZE_MAX,
+    SYMBOL_MAX,
     V1,
     V2,
     KnownLabels,
@@ -214,6 +217,35 @@ def test_a_bomb_is_refused_by_the_size_that_it_declares() -> None:
         parse_remote_write(varint(2**32 - 1) + b"\0", V1, KnownLabels())
     with pytest.raises(TooLarge):
         parse_remote_write(snappy(b"\0" * (SIZE_MAX + 1)), V1, KnownLabels())
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [(b"\x0a\x00", V1), (b"\x1a\x00", V1), (b"\x2a\x00", V2)],
+    ids=["series", "metadata", "series of 2.0"],
+)
+def test_more_empty_parts_than_are_read_in_time_are_refused(part: bytes, message: str) -> None:
+    with pytest.raises(TooLarge, match=f"{SERIES_MAX + 1} (timeseries|metadata), at most {SERIES_MAX}"):
+        parse_remote_write(snappy(part * (SERIES_MAX + 1)), message, KnownLabels())
+
+
+def test_series_of_version_2_share_the_text_of_their_symbols() -> None:
+    """Else a small request with a long symbol for many series would fill the memory."""
+    values = [({"__name__": "a", "x": "v" * 3_000, "y": str(number)}, [(1, 1.0)], 0) for number in range(3)]
+    texts = [labels["x"] for labels, _, _ in v2(*values).series]
+    assert len(set(map(id, texts))) == 1
+    (labels, _, _) = v2(({"__name__": "a", "x": "v" * 1_000_000}, [(1, 1.0)], 0)).series[0]
+    assert len(labels["x"]) == SYMBOL_MAX
+
+
+def test_many_labels_one_of_them_twice_are_refused_at_once() -> None:
+    names = ["__name__", *(f"a{number}" for number in range(50_000)), "a49999"]
+    labels = b"".join(field(1, label(name, "x")) for name in names)
+    content = field(1, labels + field(2, sample(1, 1.0)))
+    began = time.process_time()
+    parsed = parse_remote_write(snappy(content), V1, KnownLabels())
+    assert parsed.refusals.numbers == {"invalid series": 1}
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff" * 20, b"\x05\x00", snappy(b"\xff\xff"), snappy(b"no message")])
