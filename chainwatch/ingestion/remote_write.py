@@ -30,8 +30,8 @@ CONTENT_TYPE = "application/x-protobuf"
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
-SERIES_MAX = 100_000
-"""The most series of a request, and metrics that it describes. Prometheus sends 2,000 samples at once."""
+ENTRIES_MAX = 100_000
+"""The most series, descriptions and symbols of a request: each takes time, and empty ones few bytes."""
 LABELS_MAX = 1_000
 """The most labels of a series that are read, more than a series may have: with each it takes longer to say what is wrong."""
 SYMBOL_MAX = 4_097
@@ -93,24 +93,19 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     content = decompress(body, SIZE_MAX)
     try:
         if message == V2:
-            return _parse_v2(_bounded(wire.Request.FromString(content)), known)
-        return _parse_v1(_bounded(wire.WriteRequest.FromString(content)), known)
+            return _parse_v2(wire.Request.FromString(content), known)
+        return _parse_v1(wire.WriteRequest.FromString(content), known)
     except DecodeError:
         raise IngestionError(f"the body is no {message}: check the content type's proto") from None
 
 
-def _bounded(request: Any) -> Any:
-    """Return ``request``. Raises ``TooLarge`` where it has so many parts, which may be empty, that others would wait."""
-    for name in ("timeseries", "metadata"):
-        number = len(getattr(request, name, ()))
-        if number > SERIES_MAX:
-            raise TooLarge(
-                f"the request has {number} {name}, at most {SERIES_MAX} are read: send fewer at once"
-            )
-    return request
+def _check_number(*repeated: Sequence[Any]) -> None:
+    if (number := max(map(len, repeated))) > ENTRIES_MAX:
+        raise TooLarge(f"{number} series or descriptions, at most {ENTRIES_MAX} are read: send fewer at once")
 
 
 def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
+    _check_number(request.timeseries, request.metadata)
     parsed = Parsed()
     times: dict[bytes, int | None] = {}
     add = parsed.series.append
@@ -164,6 +159,7 @@ def _varint(digits: bytes) -> int | None:
 
 
 def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
+    _check_number(request.timeseries, request.symbols)
     parsed = Parsed()
     symbols = list(map(_symbol, request.symbols))  # once, as any number of series may have the same
     metadata: dict[str, Metadata] = {}
@@ -230,13 +226,13 @@ def _labels_v2(key: Sequence[str | None]) -> Labels:
 
 def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
     """Return labels in any order. Raises ``ValueError`` for what are none."""
-    if len(pairs) > LABELS_MAX:
-        raise ValueError(f"{len(pairs)} labels")
     found = dict(pairs)
     if len(found) < len(pairs):
-        numbers = Counter(name for name, _ in pairs)
-        twice = next(name for name, number in numbers.items() if number > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, times in counts.items() if times > 1)
         raise ValueError(f"the label {quoted(twice)} is given twice")
+    if len(found) > LABELS_MAX:
+        raise ValueError(f"{len(found)} labels")
     problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
     for name, value in pairs:
         problem = problem or label_problem(name, is_classic=is_classic)
