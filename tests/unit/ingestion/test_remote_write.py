@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Metadata, Parsed, WrongFormat
 from chainwatch.ingestion.remote_write import (
     ENTRIES_MAX,
@@ -18,7 +19,6 @@ from chainwatch.ingestion.remote_write import (
     SYMBOL_MAX,
     V1,
     V2,
-    KnownLabels,
     message_of,
     parse_remote_write,
 )
