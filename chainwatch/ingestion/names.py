@@ -7,6 +7,7 @@ is not empty, where a format has a way to write it: within quotes in the text fo
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from chainwatch.promql.series import NAME, Labels
@@ -41,8 +42,8 @@ def checked_labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool = True)
     """Return the labels of a series, its name among them, in any order. Raises ``ValueError`` with the reason."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, times in counts.items() if times > 1)
         raise ValueError(f"the label {quoted(twice)} is given twice")
     problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
     for name, value in pairs:

@@ -69,7 +69,7 @@ class OwnMetrics:
             _log.warning("chainwatch's own metrics were not read", reason=str(error))
             return 0.0
         took = time.monotonic() - began
-        await self._intake.run(lambda: self._append(metrics, is_all=reading is _all))
+        await self._intake.run(OWN, lambda: self._append(metrics, is_all=reading is _all))
         return took
 
     def _read(self, connection: sa.Connection, reading: Reading) -> list[Metric]:

@@ -66,14 +66,14 @@ class PushGroups:
 
         Raises ``IngestionError`` for a body that cannot be taken, which is noted in the group, and ``StoreError``.
         """
-        exposition = await self._intake.run(partial(_parsed, body, content_type))
+        exposition = await self._intake.run(PUSH, partial(_parsed, body, content_type))
         async with self._changing:
             groups = await self._loaded()
             before = groups.get(labels) or Group(labels)
             now = self._clock()
             try:
                 pushed = partial(before.pushed, exposition, now, replaces_all=replaces_all)
-                after = await self._intake.run(pushed)
+                after = await self._intake.run(PUSH, pushed)
                 self._check_size(before, after)
             except IngestionError:
                 if labels in groups:
@@ -139,7 +139,7 @@ class PushGroups:
             batch = [(labels, (now,), (value,)) for labels, value in values().items()]
             return self._intake.append(PUSH, batch, now)
 
-        return await self._intake.run(append)
+        return await self._intake.run(PUSH, append)
 
     async def _loaded(self) -> dict[Labels, Group]:
         """Return all groups. Raises ``StoreError``."""

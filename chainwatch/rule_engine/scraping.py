@@ -118,7 +118,9 @@ class Target:
         except ScrapeError as error:
             problem = str(error)
         took = time.monotonic() - began
-        problem = await self._intake.run(partial(self._append, body, is_openmetrics, problem, took, now))
+        problem = await self._intake.run(
+            SCRAPE, partial(self._append, body, is_openmetrics, problem, took, now)
+        )
         if problem and not self._said:
             _log.warning("a scrape failed", job=self._settings.job, target=self._address, reason=problem)
         elif self._said and not problem:
@@ -131,7 +133,7 @@ class Target:
         self._series.live |= {
             labels for labels, _, _ in self._series.report(dict.fromkeys(REPORTS, 0.0), now)
         }
-        await self._intake.run(lambda: self._intake.append(SCRAPE, self._series.fail(now), now))
+        await self._intake.run(SCRAPE, lambda: self._intake.append(SCRAPE, self._series.fail(now), now))
 
     def _next_time(self) -> int:
         self._time = next_time(self._clock, self._time)

@@ -148,6 +148,20 @@ async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving
         assert time.monotonic() - began < 3
 
 
+async def test_the_server_answers_while_long_selectors_are_read(serving: Serving) -> None:
+    selector = "{" + ",".join(f'a{number}!="x"' for number in range(1500)) + ',a="b"}'
+    async with serving() as served:
+        asked = asyncio.ensure_future(served.ask("POST", "/api/v1/series", data=[("match[]", selector)] * 5))
+        began = time.monotonic()
+        slowest = 0.0
+        while not asked.done():
+            before = time.monotonic()
+            await asyncio.sleep(0.001)
+            slowest = max(slowest, time.monotonic() - before)
+        assert await asked == (200, {"status": "success", "data": []})
+        assert slowest < (time.monotonic() - began) / 3
+
+
 async def test_many_points_are_refused(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chainwatch.api.prometheus.operations.POINTS_MAX", 100)
     async with serving() as served:
