@@ -34,10 +34,12 @@ SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
 ENTRIES_MAX = 100_000
 """The most series, descriptions and symbols of a request: each takes time, and empty ones few bytes."""
+SYMBOL_MAX = 4_097
+"""Characters of a symbol that are read: more than a label may have."""
 NATIVE_HISTOGRAMS = "native histograms are not supported"
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 METADATA_MAX = 4_096
-"""The most bytes of a metric's meaning that are kept, and of its unit."""
+"""The most characters of a metric's meaning that are kept, and of its unit."""
 
 
 def message_of(content_type: str, encoding: str) -> str:
@@ -86,9 +88,9 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     ]
     add = parsed.series.append
     singles = zip(found, zip(samples.times), zip(samples.values), strict=True)
-    for number, single in enumerate(singles):
-        if single[0] is not None:
-            add(single)
+    for number, (labels, time, value) in enumerate(singles):
+        if labels is not None:
+            add((labels, time, value))
         else:
             _add_v1(parsed, number, contents[number], samples.sizes[number], known)
     parsed.metadata = {
@@ -130,6 +132,7 @@ class _RequestV2:
 
     def __init__(self, symbols: Sequence[bytes], known: KnownLabels) -> None:
         self.symbols = symbols
+        self.texts = list(map(_symbol, symbols))  # once, as any number of series may have the same
         self.numbers = known.numbers(symbols)
         self.known = known
         self.parsed = Parsed()
@@ -157,15 +160,14 @@ class _RequestV2:
         if (name := labels.get(NAME)) not in self.described:
             self.described.add(name)
             if series.HasField("metadata"):
-                _note_metadata(self.metadata, name, series.metadata, self.symbols)
+                _note_metadata(self.metadata, name, series.metadata, self.texts)
 
     def _labels(self, references: Sequence[int]) -> Labels:
         """Return the labels of a series. Raises ``IndexError`` and ``ValueError``."""
         labels = self.known.get_by_numbers(write_numbers([self.numbers[one] for one in references]))
         if labels is None:
-            key = [self.symbols[one] for one in references]
-            labels = _labels_v2(key)
-            self.known.keep_symbols(key, labels)
+            labels = _labels_v2([self.texts[one] for one in references])
+            self.known.keep_symbols([self.symbols[one] for one in references], labels)
         return labels
 
 
@@ -226,14 +228,24 @@ def _rest_v2(content: bytes) -> Any:
     return None if rest.labels_refs or rest.samples or rest.histograms else rest
 
 
-def _note_metadata(metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[bytes]) -> None:
+def _symbol(content: bytes) -> str | None:
+    """Return the text of a symbol, its end left out where it is too long for a label; None for what is no UTF-8."""
+    try:
+        return content.decode()[:SYMBOL_MAX]
+    except UnicodeDecodeError:
+        return None
+
+
+def _note_metadata(
+    metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[str | None]
+) -> None:
     """Note what 2.0 says beside a series; of a histogram's or summary's series, the family is what is described."""
     kind = _type(said.type)
     if kind in ("histogram", "gaugehistogram", "summary"):
         name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
     if name not in metadata:
-        help, unit = (symbols[at] if at < len(symbols) else b"" for at in (said.help_ref, said.unit_ref))
-        metadata[name] = Metadata(kind, _text(help), _text(unit))
+        help, unit = (symbols[at] if at < len(symbols) else "" for at in (said.help_ref, said.unit_ref))
+        metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
 
 def _labels_v1(key: Sequence[bytes]) -> Labels:
@@ -244,13 +256,12 @@ def _labels_v1(key: Sequence[bytes]) -> Labels:
     return checked_labels(pairs)
 
 
-def _labels_v2(key: Sequence[bytes]) -> Labels:
+def _labels_v2(key: Sequence[str | None]) -> Labels:
     if len(key) % 2:
         raise ValueError("an odd number of references: each label has two")
-    try:
-        texts = [symbol.decode() for symbol in key]
-    except UnicodeDecodeError:
-        raise ValueError("a label that is no UTF-8") from None
+    texts = [symbol for symbol in key if symbol is not None]
+    if len(texts) < len(key):
+        raise ValueError("a label that is no UTF-8")
     return checked_labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
 
 
@@ -262,23 +273,23 @@ def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
         if times and time <= times[-1]:
             _refuse_order(parsed.refusals, labels, time, sample.value, times[-1], values[-1])
         elif not -TIME_MAX < time < TIME_MAX:
-            parsed.refusals.add("no time", repr(labels))
+            parsed.refusals.add("no time", labels)
         else:
             times.append(time)
             values.append(sample.value)
     if times:
         parsed.series.append((labels, times, values))
     if series.histograms:
-        parsed.refusals.add(NATIVE_HISTOGRAMS, repr(labels), len(series.histograms))
+        parsed.refusals.add(NATIVE_HISTOGRAMS, labels, len(series.histograms))
 
 
 def _refuse_order(
     refusals: Refusals, labels: Labels, time: int, value: float, last_time: int, last_value: float
 ) -> None:
     if time < last_time:
-        refusals.add("out of order", repr(labels))
+        refusals.add("out of order", labels)
     elif value != last_value:
-        refusals.add("duplicate", repr(labels))
+        refusals.add("duplicate", labels)
 
 
 def _count(series: Any) -> int:
@@ -290,7 +301,11 @@ def _type(number: int) -> str:
 
 
 def _text(content: bytes) -> str:
-    return content[:METADATA_MAX].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return _bare(content[:METADATA_MAX].decode("utf-8", "replace"))
+
+
+def _bare(text: str) -> str:
+    return text[:METADATA_MAX].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 _REFERENCES = 0x0A
