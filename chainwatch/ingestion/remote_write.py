@@ -6,7 +6,6 @@ and what is not supported, are left out and counted; the rest is returned.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,7 +23,7 @@ from chainwatch.ingestion.model import (
     Refusals,
     WrongFormat,
 )
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.single_samples import SIZE, ZERO_SIZE, read_references, read_samples
 from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels
@@ -254,7 +253,7 @@ def _labels_v1(key: Sequence[bytes]) -> Labels:
         pairs = [(label.name, label.value) for label in map(wire.Label.FromString, key)]
     except DecodeError:
         raise ValueError("a label that is malformed, or no UTF-8") from None
-    return _labels(pairs, is_classic=True)
+    return checked_labels(pairs)
 
 
 def _labels_v2(key: Sequence[str | None]) -> Labels:
@@ -263,24 +262,7 @@ def _labels_v2(key: Sequence[str | None]) -> Labels:
     texts = [symbol for symbol in key if symbol is not None]
     if len(texts) < len(key):
         raise ValueError("a label that is no UTF-8")
-    return _labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
-
-
-def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
-    """Return labels in any order. Raises ``ValueError`` for what are none."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, times in counts.items() if times > 1)
-        raise ValueError(f"the label {quoted(twice)} is given twice")
-    problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
-    for name, value in pairs:
-        problem = problem or label_problem(name, is_classic=is_classic)
-        if "\0" in name or "\0" in value:
-            problem = problem or f"the label {quoted(name)} holds the character NUL"
-    if problem is not None:
-        raise ValueError(problem)
-    return Labels(found)
+    return checked_labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
 
 
 def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
