@@ -152,14 +152,12 @@ async def test_the_server_answers_while_long_selectors_are_read(serving: Serving
     selector = "{" + ",".join(f'a{number}!="x"' for number in range(1500)) + ',a="b"}'
     async with serving() as served:
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/series", data=[("match[]", selector)] * 5))
-        began = time.monotonic()
-        slowest = 0.0
+        turns = 0
         while not asked.done():
-            before = time.monotonic()
             await asyncio.sleep(0.001)
-            slowest = max(slowest, time.monotonic() - before)
+            turns += 1
         assert await asked == (200, {"status": "success", "data": []})
-        assert slowest < (time.monotonic() - began) / 3
+        assert turns > 20, "of the event loop, which has one or two for each selector that it reads itself"
 
 
 async def test_a_long_query_sees_no_later_push_and_holds_none_up(serving: Serving) -> None:
