@@ -33,17 +33,17 @@ class StoredSeries(Series):
     """A series that one thread adds to while others read it.
 
     ``window`` is for how long its samples are kept (milliseconds), ``id`` its number in the database on disk, 0 until it
-    has one.
+    has one. With ``close_at`` newest samples there are enough for a chunk: ``close`` then makes it.
     """
 
-    __slots__ = ("_close_at", "chunks", "id", "window")
+    __slots__ = ("chunks", "close_at", "id", "window")
 
     def __init__(self, labels: Labels, window: int, stagger: int = CHUNK) -> None:
         super().__init__(labels)
         self.id = 0
         self.window = window
         self.chunks: tuple[Chunk, ...] = ()
-        self._close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
+        self.close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
 
     @property
     def bytes(self) -> int:
@@ -90,13 +90,8 @@ class StoredSeries(Series):
             grown += len(data) + _CHUNK_BYTES
             start = stop
         self.samples = times[end:], values[end:]
-        self._close_at = OPEN + CHUNK
+        self.close_at = OPEN + CHUNK
         return grown - end * SAMPLE_BYTES - self._forget(now - self.window, samples_max)
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there are enough samples for a chunk."""
-        return len(self.samples[0]) >= self._close_at
 
     def drop_oldest(self) -> int:
         """Forget the oldest chunk; return how many bytes that makes free."""
@@ -117,7 +112,7 @@ class StoredSeries(Series):
         self.chunks = (*chunks, *self.chunks)
         self.samples = times, values
         self.ends = self._has_end()
-        self._close_at = max(self._close_at, len(times) + 1 + self.id % CHUNK)
+        self.close_at = max(self.close_at, len(times) + 1 + self.id % CHUNK)
 
     def _forget(self, before: int, samples_max: int) -> int:
         freed = 0

@@ -55,7 +55,28 @@ class Tsdb:
         find, ahead, journal = self._index.by_labels.get, now + self.limits.future, self._journal
         with self._turns.writing(), self._lock:
             for labels, times, values in batch:
-                series = find(labels) or self._admit(labels, len(times), result, share)
+                series = find(labels)
+                if (
+                    series is not None and len(times) == 1
+                ):  # nearly all; what _extend would do, without its call
+                    (time,), (value,) = times, values
+                    head_times, head_values = series.samples
+                    if head_times and head_times[-1] < time <= ahead and time > now - series.window:
+                        if value != value and is_stale(value):
+                            series.ends = True
+                        head_values.append(value)  # before the time, by which others read
+                        head_times.append(time)
+                        if journal is not None:
+                            journal.series.append(series)
+                            journal.times.append(time)
+                            journal.values.append(value)
+                        result.accepted += 1
+                        self.bytes += SAMPLE_BYTES
+                        if len(head_times) >= series.close_at:
+                            self._close(series, now)
+                        result.changed.append(series.labels)
+                        continue
+                series = series or self._admit(labels, len(times), result, share)
                 if series is not None and self._extend(series, times, values, now, ahead, result, journal):
                     result.changed.append(series.labels)
         if result.changed:
@@ -232,11 +253,15 @@ class Tsdb:
             self._index.add(series)
             self._admitted += 1
             self.bytes += series.bytes - grown * SAMPLE_BYTES
-        if series.is_full:
-            self.bytes += series.close(now, self.limits.samples_per_series)
-            while self.bytes > self.limits.bytes and series.chunks:
-                self.bytes -= series.drop_oldest()
+        if len(head_times) >= series.close_at:
+            self._close(series, now)
         return True
+
+    def _close(self, series: StoredSeries, now: int) -> None:
+        """Encode the older samples of a series, and keep to the limits."""
+        self.bytes += series.close(now, self.limits.samples_per_series)
+        while self.bytes > self.limits.bytes and series.chunks:
+            self.bytes -= series.drop_oldest()
 
     def _set_windows(self) -> None:
         if self._asked is None:
