@@ -33,9 +33,9 @@ class SingleSamples(NamedTuple):
 def read_samples(pieces: Sequence[bytes], zero_at: int) -> SingleSamples:
     """Read pieces of up to ``SIZE`` bytes, each a sample, or at ``zero_at`` (its begin or its end) one whose value is 0."""
     content = b"".join(pieces)
-    if len(content) < SIZE * len(pieces):
+    if len(content) < SIZE * len(pieces):  # padded by what ends no number
         pad = bytes.rjust if zero_at else bytes.ljust
-        content = b"".join([pad(piece, SIZE, b"\0") for piece in pieces])
+        content = b"".join([pad(piece, SIZE, b"\xff") for piece in pieces])
     rows = np.frombuffer(content, np.uint8).reshape(-1, SIZE)
     times, zero_times = rows[:, -_DIGITS:], rows[:, zero_at + 3 : zero_at + ZERO_SIZE]
     is_full = _begin(rows, _SAMPLE) & (rows[:, -_DIGITS - 1] == _TIME) & _are_numbers(times)
