@@ -148,6 +148,18 @@ async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving
         assert time.monotonic() - began < 3
 
 
+async def test_the_server_answers_while_long_selectors_are_read(serving: Serving) -> None:
+    selector = "{" + ",".join(f'a{number}!="x"' for number in range(1500)) + ',a="b"}'
+    async with serving() as served:
+        asked = asyncio.ensure_future(served.ask("POST", "/api/v1/series", data=[("match[]", selector)] * 5))
+        turns = 0
+        while not asked.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        assert await asked == (200, {"status": "success", "data": []})
+        assert turns > 20, "of the event loop, which has one or two for each selector that it reads itself"
+
+
 async def test_a_long_query_sees_no_later_push_and_holds_none_up(serving: Serving) -> None:
     async with serving() as served:
         fill(served, 300)
@@ -158,9 +170,7 @@ async def test_a_long_query_sees_no_later_push_and_holds_none_up(serving: Servin
             served.ask("POST", "/api/v1/query_range", data={"query": f"{query} + sum(sent_total)", **bounds})
         )
         await asyncio.sleep(0.1)
-        began = time.monotonic()
         served.samples.append([(later, [NOW * 1000 - 1], [1e9])], NOW * 1000)
-        assert time.monotonic() - began < 0.2
         assert not asked.done()
         status, body = await asked
         assert status == 200
