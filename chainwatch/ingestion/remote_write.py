@@ -6,7 +6,6 @@ and what is not supported, are left out and counted; the rest is returned.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,7 +23,7 @@ from chainwatch.ingestion.model import (
     Refusals,
     WrongFormat,
 )
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.single_samples import SIZE, ZERO_SIZE, read_references, read_samples
 from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels
@@ -35,14 +34,12 @@ SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
 ENTRIES_MAX = 100_000
 """The most series, descriptions and symbols of a request: each takes time, and empty ones few bytes."""
-LABELS_MAX = 1_000
-"""The most labels of a series that are read, more than a series may have: with each it takes longer to say what is wrong."""
 SYMBOL_MAX = 4_097
 """Characters of a symbol that are read: more than a label may have."""
 NATIVE_HISTOGRAMS = "native histograms are not supported"
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 METADATA_MAX = 4_096
-"""The most bytes of a metric's meaning that are kept, and of its unit."""
+"""The most characters of a metric's meaning that are kept, and of its unit."""
 
 
 def message_of(content_type: str, encoding: str) -> str:
@@ -91,9 +88,9 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     ]
     add = parsed.series.append
     singles = zip(found, zip(samples.times), zip(samples.values), strict=True)
-    for number, single in enumerate(singles):
-        if single[0] is not None:
-            add(single)
+    for number, (labels, time, value) in enumerate(singles):
+        if labels is not None:
+            add((labels, time, value))
         else:
             _add_v1(parsed, number, contents[number], samples.sizes[number], known)
     parsed.metadata = {
@@ -163,7 +160,7 @@ class _RequestV2:
         if (name := labels.get(NAME)) not in self.described:
             self.described.add(name)
             if series.HasField("metadata"):
-                _note_metadata(self.metadata, name, series.metadata, self.symbols)
+                _note_metadata(self.metadata, name, series.metadata, self.texts)
 
     def _labels(self, references: Sequence[int]) -> Labels:
         """Return the labels of a series. Raises ``IndexError`` and ``ValueError``."""
@@ -239,14 +236,16 @@ def _symbol(content: bytes) -> str | None:
         return None
 
 
-def _note_metadata(metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[bytes]) -> None:
+def _note_metadata(
+    metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[str | None]
+) -> None:
     """Note what 2.0 says beside a series; of a histogram's or summary's series, the family is what is described."""
     kind = _type(said.type)
     if kind in ("histogram", "gaugehistogram", "summary"):
         name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
     if name not in metadata:
-        help, unit = (symbols[at] if at < len(symbols) else b"" for at in (said.help_ref, said.unit_ref))
-        metadata[name] = Metadata(kind, _text(help), _text(unit))
+        help, unit = (symbols[at] if at < len(symbols) else "" for at in (said.help_ref, said.unit_ref))
+        metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
 
 def _labels_v1(key: Sequence[bytes]) -> Labels:
@@ -254,7 +253,7 @@ def _labels_v1(key: Sequence[bytes]) -> Labels:
         pairs = [(label.name, label.value) for label in map(wire.Label.FromString, key)]
     except DecodeError:
         raise ValueError("a label that is malformed, or no UTF-8") from None
-    return _labels(pairs, is_classic=True)
+    return checked_labels(pairs)
 
 
 def _labels_v2(key: Sequence[str | None]) -> Labels:
@@ -263,26 +262,7 @@ def _labels_v2(key: Sequence[str | None]) -> Labels:
     texts = [symbol for symbol in key if symbol is not None]
     if len(texts) < len(key):
         raise ValueError("a label that is no UTF-8")
-    return _labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
-
-
-def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
-    """Return labels in any order. Raises ``ValueError`` for what are none."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, times in counts.items() if times > 1)
-        raise ValueError(f"the label {quoted(twice)} is given twice")
-    if len(found) > LABELS_MAX:
-        raise ValueError(f"{len(found)} labels")
-    problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
-    for name, value in pairs:
-        problem = problem or label_problem(name, is_classic=is_classic)
-        if "\0" in name or "\0" in value:
-            problem = problem or f"the label {quoted(name)} holds the character NUL"
-    if problem is not None:
-        raise ValueError(problem)
-    return Labels(found)
+    return checked_labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
 
 
 def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
@@ -321,7 +301,11 @@ def _type(number: int) -> str:
 
 
 def _text(content: bytes) -> str:
-    return content[:METADATA_MAX].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return _bare(content[:METADATA_MAX].decode("utf-8", "replace"))
+
+
+def _bare(text: str) -> str:
+    return text[:METADATA_MAX].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 _REFERENCES = 0x0A
