@@ -59,8 +59,9 @@ class Tsdb:
         Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
         """
         result = Appended()
-        find, ahead, journal = self._index.by_labels.get, now + self.limits.future, self._journal
+        find, ahead = self._index.by_labels.get, now + self.limits.future
         with self._turns.writing(), self._lock:
+            journal = self._journal  # ``take_entries`` puts another in its place
             for labels, times, values in batch:
                 series = find(labels) or self._admit(labels, len(times), result, share)
                 if series is not None and self._extend(series, times, values, now, ahead, result, journal):
