@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,7 +11,7 @@ from typing import TypeVar
 from chainwatch.ingestion.model import Metadata
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb import model
-from chainwatch.tsdb.model import Appended, Batch, Reason
+from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
 SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
@@ -19,8 +20,16 @@ TOGETHER = 2_000
 """The most series whose samples are appended at once."""
 SHARE = 0.9
 """The share of series and memory that other programs may fill: the rest is for own metrics and what rules record."""
+AHEAD = TsdbLimits().future
+"""Milliseconds by which a time may be ahead of the clock; one beyond them is of a clock that was ahead."""
 
 T = TypeVar("T")
+
+
+def next_time(seconds: float, last: int) -> int:
+    """Return the time (Unix ms) of samples taken at ``seconds``: after ``last``, unless that is of a clock far ahead."""
+    now = math.floor(seconds * 1000)
+    return last + 1 if now <= last <= now + AHEAD else now
 
 
 async def _nowhere() -> None:

@@ -108,7 +108,10 @@ def _later(data: bytes, start: int, last: int) -> bytes:
 
 
 def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], restored: Restored) -> None:
-    """Add what came after the chunks: samples of each series in the order of the batches, which is that of their times."""
+    """Add what came after the chunks: samples of each series in the order of the batches, which is that of their times.
+
+    Of a batch that was written twice one counts. Samples later than those that followed are of a clock that was ahead.
+    """
     columns: list[Columns] = []
     numbers: list[int] = []
     for number, data in samples.batches(connection):
@@ -135,8 +138,12 @@ def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], 
             continue
         saved = restored.saved.get(series)
         kept = np.arange(start, end)
-        rising = np.maximum.accumulate(np.concatenate(([saved.last if saved else 0], times[start:end])))
-        kept = kept[times[start:end] > rising[:-1]]
+        some = times[start:end]
+        later = np.minimum.accumulate(np.append(some[1:], _FOREVER)[::-1])[::-1]
+        kept = kept[(some > (saved.last if saved else 0)) & (some < later)]
         if len(kept):
             restored.unsaved[series] = int(batches[kept[0]]), len(kept)
             series.restore((), (array("q", times[kept].tobytes()), array("d", values[kept].tobytes())))
+
+
+_FOREVER = np.iinfo(np.int64).max
