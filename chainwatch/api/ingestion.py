@@ -14,10 +14,10 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.problems import Handler, problem
 from chainwatch.ingestion.json_samples import parse_json
+from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Parsed, Refusals, WrongFormat
 from chainwatch.ingestion.push_groups import group_labels
 from chainwatch.ingestion.remote_write import (
-    KnownLabels,
     message_of,
     parse_remote_write,
 )
@@ -30,9 +30,6 @@ PUSHED = "/metrics/"
 SAMPLES = "/samples"
 WRITE = "/api/v1/write"
 WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
-OPENMETRICS = "application/openmetrics-text"
-NOT_READ = ("application/vnd.google.protobuf",)
-"""Content types of pushes that are named in their refusal."""
 
 
 def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> list[web.RouteDef]:
@@ -44,14 +41,10 @@ def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> li
 
     async def push(request: web.Request) -> web.Response:
         labels = group_labels(request.match_info["group"])
-        if request.content_type in NOT_READ:
-            raise WrongFormat(
-                "protobuf is not read here: push text, such as with Format(expfmt.FmtText) in Go"
-            )
         appended = await groups.push(
             labels,
             await request.read(),
-            is_openmetrics=request.content_type == OPENMETRICS,
+            content_type=request.content_type,
             replaces_all=request.method == hdrs.METH_PUT,
         )
         return _refusal(appended, Refusals()) or web.Response(status=200)

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 _PRESETS = """\
 connext, across, op-stack, nomad, layerzero-oft, layerzero-endpoint, stargate-v2, hyperlane, ccip, ccip-1.5, cctp-v1,
-cctp-v2, wormhole-token-bridge, axelar-gmp, debridge, cbridge, arbitrum, zksync-era, polygon-pos, or own for another
+cctp-v2, wormhole-token-bridge, axelar-gmp, debridge, cbridge, arbitrum, zksync-era, polygon-pos, safe, or own for another
 contract."""
 
 

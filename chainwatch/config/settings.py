@@ -44,7 +44,7 @@ from chainwatch.config.types import (
 )
 from chainwatch.grammar.durations import parse_duration
 
-SECRET_KEYS = frozenset({"rpc", "url", "heartbeat", "password", "token"})
+SECRET_KEYS = frozenset({"rpc", "url", "http", "heartbeat", "password", "token"})
 """Keys whose values are secret, in every table but the receivers': those mark theirs by their types."""
 
 

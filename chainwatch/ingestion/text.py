@@ -28,6 +28,8 @@ TYPES = (
     "info",
     "stateset",
 )
+OPENMETRICS = "application/openmetrics-text"
+"""The content type of OpenMetrics."""
 HELP_MAX = 4_096
 """The most characters of a metric's meaning that are kept."""
 

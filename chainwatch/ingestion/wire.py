@@ -1,7 +1,7 @@
-"""The messages of Prometheus' remote write, as protobuf classes that are made here: no compiler is needed.
+"""The messages of remote write and of Prometheus' clients, as protobuf classes that are made here: no compiler is needed.
 
 Sources: ``prompb/remote.proto``, ``prompb/types.proto`` (1.0) and ``prompb/io/prometheus/write/v2/types.proto`` (2.0) of
-https://github.com/prometheus/prometheus. Series and labels of 1.0 are left as bytes, by which most of them are known, and so
+https://github.com/prometheus/prometheus. Series, and labels of 1.0, are left as bytes, by which most are known, and so
 are histograms and exemplars, which are only counted.
 """
 
@@ -14,7 +14,12 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _DOUBLE, _INT64, _UINT32 = _FIELD.TYPE_DOUBLE, _FIELD.TYPE_INT64, _FIELD.TYPE_UINT32
-_INT32, _BYTES, _STRING = _FIELD.TYPE_INT32, _FIELD.TYPE_BYTES, _FIELD.TYPE_STRING
+_INT32, _BYTES, _STRING, _UINT64 = (
+    _FIELD.TYPE_INT32,
+    _FIELD.TYPE_BYTES,
+    _FIELD.TYPE_STRING,
+    _FIELD.TYPE_UINT64,
+)
 _Fields = Mapping[str, tuple[int, int | str]]
 """Fields by name, those that are repeated marked with ``*``: their number, and their type or message."""
 
@@ -70,11 +75,48 @@ _V2 = _messages(
             "exemplars*": (4, _BYTES),
             "metadata": (5, "Metadata"),
         },
-        "Request": {"symbols*": (4, _BYTES), "timeseries*": (5, "TimeSeries")},
+        "Request": {"symbols*": (4, _BYTES), "timeseries*": (5, _BYTES)},
+    },
+)
+_CLIENT = _messages(
+    "io.prometheus.client",
+    {
+        "LabelPair": {"name": (1, _STRING), "value": (2, _STRING)},
+        "Value": {"value": (1, _DOUBLE)},
+        "Quantile": {"quantile": (1, _DOUBLE), "value": (2, _DOUBLE)},
+        "Summary": {"sample_count": (1, _UINT64), "sample_sum": (2, _DOUBLE), "quantile*": (3, "Quantile")},
+        "Bucket": {
+            "cumulative_count": (1, _UINT64),
+            "upper_bound": (2, _DOUBLE),
+            "cumulative_count_float": (4, _DOUBLE),
+        },
+        "Histogram": {
+            "sample_count": (1, _UINT64),
+            "sample_sum": (2, _DOUBLE),
+            "bucket*": (3, "Bucket"),
+            "sample_count_float": (4, _DOUBLE),
+        },
+        "Metric": {
+            "label*": (1, "LabelPair"),
+            "gauge": (2, "Value"),
+            "counter": (3, "Value"),
+            "summary": (4, "Summary"),
+            "untyped": (5, "Value"),
+            "timestamp_ms": (6, _INT64),
+            "histogram": (7, "Histogram"),
+        },
+        "MetricFamily": {
+            "name": (1, _STRING),
+            "help": (2, _STRING),
+            "type": (3, _INT32),
+            "metric*": (4, "Metric"),
+        },
     },
 )
 
 Label: Any = _V1["Label"]
 TimeSeries: Any = _V1["TimeSeries"]
 WriteRequest: Any = _V1["WriteRequest"]
+TimeSeries2: Any = _V2["TimeSeries"]
 Request: Any = _V2["Request"]
+MetricFamily: Any = _CLIENT["MetricFamily"]

@@ -45,6 +45,8 @@ _CHECK_EVERY = 10_000
 """Samples between looks at the clock."""
 _REMEMBERED_MAX = 2_000_000
 """Elements of results that are kept because several expressions need them."""
+_HELD_MAX = 5_000_000
+"""Samples that a subquery may have at one time: all are in memory together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +252,14 @@ class Evaluation:
         if (end - first) // step >= self._limits.steps:
             raise LimitExceeded(f"a subquery has more than {self._limits.steps:,} steps")
         found: dict[Labels, tuple[list[int], list[float], bool]] = {}
+        held = 0
         for moment in range(first, end + 1, step):
             self.spend(1)
-            for labels, value, unnamed in self.vector(node.expression, moment):
+            vector = self.vector(node.expression, moment)
+            held += len(vector)
+            if held > _HELD_MAX:
+                raise LimitExceeded(f"a subquery has more than {_HELD_MAX:,} samples")
+            for labels, value, unnamed in vector:
                 times, values, _ = found.setdefault(labels, ([], [], unnamed))
                 if times and times[-1] == moment:
                     raise EvaluationError("vector cannot contain metrics with the same labelset")

@@ -26,14 +26,17 @@ AHEAD = TsdbLimits().future
 T = TypeVar("T")
 
 
-def next_time(seconds: float, last: int) -> int:
-    """Return the time (Unix ms) of samples taken at ``seconds``: after ``last``, unless that is of a clock far ahead."""
-    now = math.floor(seconds * 1000)
-    return last + 1 if now <= last <= now + AHEAD else now
-
-
 async def _nowhere() -> None:
     pass
+
+
+def next_time(clock: Callable[[], float], last: int) -> int:
+    """Return the time of new samples by ``clock`` (Unix seconds), after ``last``: no two of a series may have the same.
+
+    Times are Unix milliseconds. A ``last`` that is far ahead is of a clock that was.
+    """
+    now = math.floor(clock() * 1000)
+    return last + 1 if now <= last <= now + AHEAD else now
 
 
 class Intake:

@@ -90,7 +90,7 @@ class OwnMetrics:
         ]
         if not is_all:
             values = {labels: value for labels, value in values.items() if self._last.get(labels) != value}
-        now = self._time = next_time(self._clock(), self._time)
+        now = self._time = next_time(self._clock, self._time)
         batch = [(labels, (now,), (value,)) for labels, value in values.items()]
         batch += [(labels, (now,), (STALE,)) for labels in gone]
         if batch:

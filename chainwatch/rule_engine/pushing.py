@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import structlog
 
+from chainwatch.ingestion import metric_families
 from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.push_groups import Group
-from chainwatch.ingestion.text import parse_exposition
+from chainwatch.ingestion.text import OPENMETRICS, Exposition, parse_exposition
 from chainwatch.promql.series import STALE, Labels
 from chainwatch.rule_engine.intake import PUSH, Intake, next_time
 from chainwatch.store import push_groups
@@ -56,17 +57,16 @@ class PushGroups:
         self._series = 0
         self._changing = asyncio.Lock()
         self._last = 0
-        """The time (Unix ms) of the newest samples: of no series two may have the same."""
+        """The time (Unix ms) of the newest samples."""
 
-    async def push(
-        self, labels: Labels, body: bytes, *, is_openmetrics: bool, replaces_all: bool
-    ) -> Appended:
+    async def push(self, labels: Labels, body: bytes, *, content_type: str, replaces_all: bool) -> Appended:
         """Take a push to the group of ``labels``; return what became of its samples once they are stored.
+
+        By its ``content_type`` the body is OpenMetrics, protobuf, or else the text format.
 
         Raises ``IngestionError`` for a body that cannot be taken, which is noted in the group, and ``StoreError``.
         """
-        parse = partial(parse_exposition, body, is_openmetrics=is_openmetrics, samples_max=SAMPLES_MAX)
-        exposition = await self._intake.run(PUSH, parse)
+        exposition = await self._intake.run(PUSH, partial(_parsed, body, content_type))
         async with self._changing:
             groups = await self._loaded()
             before = groups.get(labels) or Group(labels)
@@ -133,7 +133,7 @@ class PushGroups:
 
     async def _append(self, values: Callable[[], Mapping[Labels, float]]) -> Appended:
         """Add what ``values`` returns, which is called where samples are appended, as it may be much."""
-        now = self._last = next_time(self._clock(), self._last)
+        now = self._last = next_time(self._clock, self._last)
 
         def append() -> Appended:
             batch = [(labels, (now,), (value,)) for labels, value in values().items()]
@@ -150,6 +150,12 @@ class PushGroups:
             for group in stored:
                 self._intake.describe(group.metadata())
         return self._groups
+
+
+def _parsed(body: bytes, content_type: str) -> Exposition:
+    if content_type == metric_families.CONTENT_TYPE:
+        return metric_families.parse_families(body, SAMPLES_MAX)
+    return parse_exposition(body, is_openmetrics=content_type == OPENMETRICS, samples_max=SAMPLES_MAX)
 
 
 def _values(groups: Iterable[Group]) -> dict[Labels, float]:

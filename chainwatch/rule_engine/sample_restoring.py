@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from chainwatch.promql.series import Labels, Samples
@@ -14,7 +16,12 @@ from chainwatch.rule_engine.sample_rows import Saved, read_labels, unseal
 from chainwatch.store import samples
 from chainwatch.tsdb.chunks import DamagedChunk, count_samples, decode, encode
 from chainwatch.tsdb.journal import Columns, DamagedBatch, decode_batch
+from chainwatch.tsdb.packing import Integers
 from chainwatch.tsdb.stored import Chunk, StoredSeries
+
+_SIZE = 8
+"""Bytes of a time or value."""
+_NEVER = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -59,10 +66,11 @@ def restore(connection: sa.Connection) -> Restored:
     _restore_chunks(connection, known, restored)
     _restore_batches(connection, known, restored)
     for series in known.values():
-        try:
-            series.restore((), _reopened(series))
-        except DamagedChunk:
-            restored.damaged += 1
+        if series.chunks and not series.times:
+            try:
+                series.restore((), _reopened(series))
+            except DamagedChunk:
+                restored.damaged += 1
     restored.series = [series for series in known.values() if series.times]
     restored.gone.update(series.id for series in known.values() if not series.times)
     return restored
@@ -91,8 +99,6 @@ def _restore_chunks(connection: sa.Connection, known: dict[int, StoredSeries], r
 
 def _reopened(series: StoredSeries) -> Samples:
     """Return the newest samples of a series that has all of its samples in chunks, no longer in a chunk."""
-    if series.times or not series.chunks:
-        return array("q"), array("d")
     newest = series.chunks[-1].data
     series.chunks = series.chunks[:-1]
     return decode(newest)
@@ -129,21 +135,48 @@ def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], 
     order = np.argsort(ids, kind="stable")
     ids = ids[order]
     times = np.concatenate([one.times for one in columns])[order]
-    values = np.concatenate([one.values for one in columns])[order]
+    kept = _later_than_saved(ids, times, known, restored.saved)
+    ids, times, order = ids[kept], times[kept], order[kept]
+    if not len(ids):
+        return
+    values = np.concatenate([one.values for one in columns])[order].tobytes()
     batches = np.repeat(np.array(numbers), [len(one.series) for one in columns])[order]
-    starts = np.flatnonzero(np.diff(ids, prepend=ids[0] - 1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
-        series = known.get(int(ids[start]))
-        if series is None:
-            continue
-        saved = restored.saved.get(series)
-        kept = np.arange(start, end)
-        some = times[start:end]
-        later = np.minimum.accumulate(np.append(some[1:], _FOREVER)[::-1])[::-1]
-        kept = kept[(some > (saved.last if saved else 0)) & (some < later)]
-        if len(kept):
-            restored.unsaved[series] = int(batches[kept[0]]), len(kept)
-            series.restore((), (array("q", times[kept].tobytes()), array("d", values[kept].tobytes())))
+    starts = _starts(ids)
+    moments = times.tobytes()
+    for number, batch, start, end in zip(
+        ids[starts].tolist(),
+        batches[starts].tolist(),
+        starts.tolist(),
+        [*starts[1:].tolist(), len(ids)],
+        strict=True,
+    ):
+        series = known[number]
+        restored.unsaved[series] = batch, end - start
+        part = slice(start * _SIZE, end * _SIZE)
+        series.restore((), (array("q", moments[part]), array("d", values[part])))
 
 
-_FOREVER = np.iinfo(np.int64).max
+def _later_than_saved(
+    ids: Integers, times: Integers, known: Mapping[int, StoredSeries], saved: Mapping[StoredSeries, Saved]
+) -> npt.NDArray[np.bool_]:
+    """Return which samples are later than those in chunks, and earlier than those after them; ``ids`` are in order."""
+    starts = _starts(ids)
+    lengths = np.diff(starts, append=len(ids))
+    nothing = Saved()
+    lasts = [
+        saved.get(known[number], nothing).last if number in known else _NEVER
+        for number in ids[starts].tolist()
+    ]
+    kept = times > np.repeat(np.array(lasts, np.int64), lengths)
+    rising = (np.diff(times) > 0) | (np.diff(ids) != 0)
+    if not rising.all():
+        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+            some = times[start : start + length]
+            after = np.minimum.accumulate(np.append(some[1:], _NEVER)[::-1])[::-1]
+            kept[start : start + length] &= some < after
+    return kept
+
+
+def _starts(ids: Integers) -> Integers:
+    """Return where each series begins."""
+    return np.flatnonzero(np.concatenate(([True], ids[1:] != ids[:-1])))

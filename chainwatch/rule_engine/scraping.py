@@ -17,7 +17,7 @@ import structlog
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.ingestion.model import IngestionError, SeriesSamples
 from chainwatch.ingestion.scraped import SeriesLimits, TargetSeries
-from chainwatch.ingestion.text import KnownSeries, parse_exposition
+from chainwatch.ingestion.text import OPENMETRICS, KnownSeries, parse_exposition
 from chainwatch.monitor.companions import Tasks
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine.intake import SCRAPE, Intake, next_time
@@ -33,7 +33,6 @@ REPORTS = (
 )
 """The series about scrapes."""
 ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
-OPENMETRICS = "application/openmetrics-text"
 HTTP_OK = 200
 
 _log = structlog.get_logger(__name__)
@@ -137,7 +136,7 @@ class Target:
         await self._intake.run(SCRAPE, lambda: self._intake.append(SCRAPE, self._series.fail(now), now))
 
     def _next_time(self) -> int:
-        self._time = next_time(self._clock(), self._time)
+        self._time = next_time(self._clock, self._time)
         return self._time
 
     def _append(self, body: bytes, is_openmetrics: bool, problem: str, took: float, now: int) -> str:

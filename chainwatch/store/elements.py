@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.store import bulk
 from chainwatch.store.invariant_tables import invariant_elements
 
 Lists: TypeAlias = Mapping[str, Sequence[str | int]]
@@ -32,4 +33,4 @@ def save(connection: sa.Connection, name: str, lists: Lists) -> None:
 
 def revision(connection: sa.Connection) -> int:
     """Return a number that grows whenever a list changes."""
-    return connection.execute(sa.select(sa.func.max(invariant_elements.c.revision))).scalar() or 0
+    return bulk.scalar(connection, "SELECT max(revision) FROM invariant_elements") or 0

@@ -36,6 +36,10 @@ class Breach(NamedTuple):
 
 
 _COLUMNS = [_b[field] for field in Breach._fields]
+_UNSEARCHED = (
+    f"SELECT {', '.join(Breach._fields)} FROM invariant_breaches WHERE network = ? AND NOT is_searched "  # noqa: S608
+    "ORDER BY starts_at LIMIT ?"
+)
 
 
 def save(connection: sa.Connection, breach: Breach) -> None:
@@ -70,8 +74,7 @@ def drop(connection: sa.Connection, name: str, network: str, block: int) -> None
 
 def unsearched(connection: sa.Connection, network: str, limit: int) -> list[Breach]:
     """Return up to ``limit`` breaches on ``network`` before which blocks are still to be searched, the oldest first."""
-    query = sa.select(*_COLUMNS).where(_b.network == network, _b.is_searched.is_(False))
-    return [_breach(row) for row in connection.execute(query.order_by(_b.starts_at).limit(limit))]
+    return [_breach(row) for row in bulk.select(connection, _UNSEARCHED, (network, limit))]
 
 
 def of(connection: sa.Connection, name: str, since: float, limit: int) -> list[Breach]:
@@ -98,7 +101,7 @@ def _breach(row: Sequence[Any]) -> Breach:
     breach = Breach(*row)
     texts: Any = (breach.labels, breach.annotations)
     labels, annotations = map(msgspec.json.decode, texts)
-    return breach._replace(labels=labels, annotations=annotations)
+    return breach._replace(labels=labels, annotations=annotations, is_searched=bool(breach.is_searched))
 
 
 def _json(value: object) -> str:

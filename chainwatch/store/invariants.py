@@ -15,7 +15,6 @@ from chainwatch.store.invariant_tables import (
     invariant_cursors,
     invariant_events,
     invariant_readings,
-    stored_invariants,
 )
 
 
@@ -247,10 +246,10 @@ def drop_raised(connection: sa.Connection, alert: RaisedAlert) -> None:
 
 def cursors(connection: sa.Connection, network: str | None = None) -> dict[str, int]:
     """Return up to which block the events of sessions were read, by name, perhaps of one network only."""
-    c = invariant_cursors.c
-    query = sa.select(c.name, c.block)
-    rows = connection.execute(query if network is None else query.where(c.network == network))
-    return {row.name: row.block for row in rows}
+    if network is None:
+        return dict(bulk.select(connection, "SELECT name, block FROM invariant_cursors"))
+    query = "SELECT name, block FROM invariant_cursors WHERE network = ?"
+    return dict(bulk.select(connection, query, (network,)))
 
 
 def move_cursor(connection: sa.Connection, name: str, network: str, block: int) -> None:
@@ -299,7 +298,7 @@ def known_names(connection: sa.Connection) -> set[str]:
 
 def newest_revision(connection: sa.Connection) -> int:
     """Return a number that grows with each change of a definition or of a list of elements; 0 where there was none."""
-    found = connection.execute(sa.select(sa.func.max(stored_invariants.c.revision))).scalar()
+    found = bulk.scalar(connection, "SELECT max(revision) FROM invariants")
     return (found or 0) + elements.revision(connection)
 
 

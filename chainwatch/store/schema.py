@@ -115,7 +115,8 @@ def created_at(connection: sa.Connection) -> int:
 
 def get_property(connection: sa.Connection, name: str) -> str | None:
     """Return the stored property ``name``; None where it is not set."""
-    return connection.execute(sa.select(properties.c.value).where(properties.c.name == name)).scalar()
+    found = bulk.select(connection, "SELECT value FROM properties WHERE name = ?", (name,))
+    return found[0][0] if found else None
 
 
 def set_property(connection: sa.Connection, name: str, value: str) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from chainwatch.config import from_dict
-from scripts.bench import memory, rules, samples
+from chainwatch.config import from_dict, read_dict
+from chainwatch.plan import make_plan
+from scripts.bench import invariants, memory, rules, samples
 
 
 def test_the_configuration_of_the_bench_of_memory_is_valid_S10() -> None:
@@ -15,6 +16,13 @@ def test_the_configuration_of_the_bench_of_memory_is_valid_S10() -> None:
         tomllib.loads(memory.configuration([["http://127.0.0.1:1"], ["http://127.0.0.1:2"]]))
     )
     assert len(settings.networks) == 2
+
+
+def test_the_configuration_of_the_bench_of_invariants_is_valid() -> None:
+    scene = invariants.Scene(12, 2, 1.0)
+    text = scene.config([["http://127.0.0.1:1"], ["http://127.0.0.1:2"]], "http://127.0.0.1:3")
+    plan = make_plan(read_dict(tomllib.loads(text)))
+    assert len(plan.invariants.invariants) == 12
 
 
 def test_the_bench_of_rules_evaluates_all_of_its_rules(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,12 @@ def _literal(value: object) -> Literal:
     raise Expected("an integer, true or false, or text such as 0x… or a word")
 
 
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Expected("true or false")
+    return value
+
+
 def _arguments(value: object) -> list[Any]:
     if not isinstance(value, list) or not all(isinstance(item, str | int | list) for item in value):
         raise Expected("a list of arguments: integers, true or false, and text")
@@ -242,6 +248,7 @@ TYPES: Mapping[str, Callable[[object], Any]] = {
     "percent": _percent,
     "duration": _duration,
     "literal": _literal,
+    "flag": _flag,
     "arguments": _arguments,
 }
 """What each type makes of a value as a file has it; raises `Expected`. ``amount`` and ``rows`` need more than the value."""
@@ -261,6 +268,7 @@ WORDS: Mapping[str, str] = {
     "percent": "percentage",
     "duration": "duration",
     "literal": "value",
+    "flag": "true or false",
     "arguments": "list of arguments",
     "rows": "list of tables",
 }

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import math
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ from chainwatch.api.identity import role_needed
 from chainwatch.ingestion.remote_write import NATIVE_HISTOGRAMS, V2
 from chainwatch.promql.series import is_stale
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
-from tests.support.remote_write import request_v1, request_v2, series_v1, varint
+from tests.support.remote_write import field, label, request_v1, request_v2, series_v1, varint
 from tests.unit.api.conftest import Served, Serving
 
 WRITE = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -114,11 +115,18 @@ async def test_a_push_that_cannot_be_taken_is_refused_and_changes_nothing(servin
         assert stored(served) == {'a{job="a"}': 7}
 
 
-async def test_a_protobuf_push_is_refused_by_name(serving: Serving) -> None:
+async def test_a_protobuf_push_is_taken(serving: Serving) -> None:
     async with taking(serving) as served:
-        kind = {"Content-Type": "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily"}
-        status, answer = await served.ask("PUT", "/metrics/job/a", data=b"x", headers=kind)
-        assert (status, "expfmt.FmtText" in answer["detail"]) == (415, True)
+        kind = {
+            "Content-Type": "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+        }
+        value = b"\x09" + struct.pack("<d", 12.0)
+        family = field(1, b"last") + b"\x18\x01" + field(4, field(1, label("x", "1")) + field(2, value))
+        body = varint(len(family)) + family
+        assert (await served.ask("PUT", "/metrics/job/a", data=body, headers=kind))[0] == 200
+        assert stored(served) == {'last{job="a", x="1"}': 12}
+        status, answer = await served.ask("PUT", "/metrics/job/a", data=body[:-1], headers=kind)
+        assert (status, "cut off" in answer["detail"]) == (400, True)
 
 
 async def test_prometheus_own_client_pushes(serving: Serving) -> None:
@@ -143,7 +151,7 @@ async def test_groups_outlive_the_process(serving: Serving) -> None:
     async with taking(serving) as served:
         repeating = asyncio.ensure_future(served.rules.pushed_groups(served.running).repeat())
         async with asyncio.timeout(5):
-            while not stored(served):
+            while len(stored(served)) < 2:
                 await asyncio.sleep(0.01)
         repeating.cancel()
         assert stored(served)['a{job="a"}'] == 7

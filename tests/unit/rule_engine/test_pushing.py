@@ -31,7 +31,7 @@ class Pushed:
         self.groups = PushGroups(database, Intake(self.tsdb, loaded), lambda: self.now)
 
     async def push(self, text: str, labels: Labels = GROUP, *, replaces_all: bool = False) -> None:
-        await self.groups.push(labels, text.encode(), is_openmetrics=False, replaces_all=replaces_all)
+        await self.groups.push(labels, text.encode(), content_type="text/plain", replaces_all=replaces_all)
 
     def values(self) -> dict[str, list[float]]:
         found = {one.labels["__name__"]: list(one.values) for one in self.tsdb.select(())}
