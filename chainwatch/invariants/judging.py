@@ -76,6 +76,7 @@ def judge(
         if one.invariant.reads_stored:
             _add_stored(connection, one, checks, readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
+        after = checks.undecided.keep_back(work, one.invariant, before, after, now)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
         standing = _standing(after)

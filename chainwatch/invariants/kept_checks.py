@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 
 from chainwatch.invariants.stored_values import Counts
+from chainwatch.invariants.undecided import Undecided
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import CHECKS_AS_OF, Check
 
@@ -25,6 +26,7 @@ class KeptChecks:
         self._checks: dict[str, list[Check]] = {}
         self.counts: Counts = WeakKeyDictionary()
         """What the transfers of flows count as; that follows from each alone."""
+        self.undecided = Undecided()
 
     def load(self, connection: sa.Connection) -> bool:
         """Make them those that are stored, at the beginning of a transaction; return whether they had to be loaded."""
