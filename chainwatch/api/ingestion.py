@@ -14,10 +14,10 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.problems import Handler, problem
 from chainwatch.ingestion.json_samples import parse_json
+from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Parsed, Refusals, WrongFormat
 from chainwatch.ingestion.push_groups import group_labels
 from chainwatch.ingestion.remote_write import (
-    KnownLabels,
     message_of,
     parse_remote_write,
 )
@@ -79,7 +79,7 @@ def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> li
             known.settle(is_kept=not appended.refused)
             return appended, parsed
 
-        appended, parsed = await intake.run(work)
+        appended, parsed = await intake.run(source, work)
         await intake.stored()
         return appended, parsed
 

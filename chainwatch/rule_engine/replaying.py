@@ -23,7 +23,7 @@ from chainwatch.promql.evaluation import LOOK_BACK, Limits
 from chainwatch.promql.series import Labels
 from chainwatch.replay.errors import ReplayError
 from chainwatch.replay.replay import Rules, RuleSignals
-from chainwatch.rule_engine.interests import Interests, Matchers, needs
+from chainwatch.rule_engine.interests import Interests, Matchers
 from chainwatch.rule_engine.live_group import Change, LiveGroup
 from chainwatch.rule_engine.past_transfers import PastTransfers
 from chainwatch.rule_engine.signals import annotations_of, ended, failing, firing, signal_labels
@@ -103,16 +103,8 @@ class PastRules:
             name: LiveGroup(name, placed, interval, self._external_url)
             for name, placed in with_distinct_names(plan.rule_groups)
         }
-        queries = {
-            name: [rule.query for rule in group.placed.group.rules] for name, group in self._groups.items()
-        }
-        self._interests = Interests(queries)
-        wanted = [
-            need
-            for group in self._groups.values()
-            for rule in group.placed.group.rules
-            for need in needs(rule.query, group.placed.group.query_offset or 0)
-        ]
+        self._interests = Interests({name: group.queries for name, group in self._groups.items()})
+        wanted = [need for group in self._groups.values() for need in group.needs]
         self._tsdb = _tsdb(wanted)
         self._window = max((window for _, window in wanted), default=LOOK_BACK)
         self._samples = [one for one in samples.batches if self._is_read(one[1])]
