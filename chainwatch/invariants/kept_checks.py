@@ -19,7 +19,9 @@ class KeptChecks:
     transaction that was undone, or a change by somebody else, has them loaded again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_history: bool = False) -> None:
+        """``of_history``: checks are made at blocks of any age, and read after all blocks are."""
+        self.of_history = of_history
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
         self.undecided = Undecided()
