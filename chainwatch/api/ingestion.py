@@ -14,10 +14,10 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.problems import Handler, problem
 from chainwatch.ingestion.json_samples import parse_json
+from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Parsed, Refusals, WrongFormat
 from chainwatch.ingestion.push_groups import group_labels
 from chainwatch.ingestion.remote_write import (
-    KnownLabels,
     message_of,
     parse_remote_write,
 )

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from chainwatch.ingestion import wire
 from chainwatch.ingestion.model import IngestionError, Metadata
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.text import HELP_MAX, Exposition, TextSample
 from chainwatch.promql.numbers import format_general
 from chainwatch.promql.series import NAME, Labels
@@ -38,7 +38,9 @@ def parse_families(body: bytes, samples_max: int) -> Exposition:
         for metric in family.metric:
             time = metric.timestamp_ms or None
             try:
-                labels = _labels(family.name, metric)
+                labels = checked_labels(
+                    [(NAME, family.name), *((one.name, one.value) for one in metric.label)]
+                )
                 found.samples += [
                     TextSample(Labels(one), value, time) for one, value in _values(labels, kind, metric)
                 ]
@@ -65,21 +67,6 @@ def _delimited(body: bytes) -> Iterator[bytes]:
             raise IngestionError(_CUT_OFF)
         yield body[place : place + size]
         place += size
-
-
-def _labels(name: str, metric: Any) -> dict[str, str]:
-    found = {NAME: name}
-    problem = metric_problem(name)
-    for label in metric.label:
-        problem = problem or label_problem(label.name)
-        if label.name in found:
-            problem = problem or f"the label {quoted(label.name)} is given twice"
-        if "\0" in label.value:
-            problem = problem or f"the label {quoted(label.name)} holds the character NUL"
-        found[label.name] = label.value
-    if problem is not None:
-        raise ValueError(problem)
-    return found
 
 
 def _values(labels: Mapping[str, str], kind: str, metric: Any) -> Iterator[tuple[dict[str, str], float]]:

@@ -6,14 +6,15 @@ and what is not supported, are left out and counted; the rest is returned.
 
 from __future__ import annotations
 
-import struct
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from google.protobuf.message import DecodeError
 
 from chainwatch.ingestion import wire
+from chainwatch.ingestion.known_labels import NUMBER_SIZE, KnownLabels, write_numbers
 from chainwatch.ingestion.model import (
     TIME_MAX,
     IngestionError,
@@ -22,7 +23,8 @@ from chainwatch.ingestion.model import (
     Refusals,
     WrongFormat,
 )
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
+from chainwatch.ingestion.single_samples import SIZE, ZERO_SIZE, read_references, read_samples
 from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels
 
@@ -32,38 +34,12 @@ SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
 ENTRIES_MAX = 100_000
 """The most series, descriptions and symbols of a request: each takes time, and empty ones few bytes."""
+SYMBOL_MAX = 4_097
+"""Characters of a symbol that are read: more than a label may have."""
 NATIVE_HISTOGRAMS = "native histograms are not supported"
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 METADATA_MAX = 4_096
-"""The most bytes of a metric's meaning that are kept, and of its unit."""
-
-
-class KnownLabels:
-    """Labels of series by how they came, as most series come again. Bounded; for one thread."""
-
-    def __init__(self, most: int = 250_000) -> None:
-        self._most = most
-        self._labels: dict[Hashable, Labels] = {}
-        self._new: list[Hashable] = []
-
-    def get(self, key: Hashable) -> Labels | None:
-        """Return the labels that came so before."""
-        return self._labels.get(key)
-
-    def keep(self, key: Hashable, labels: Labels) -> None:
-        """Keep labels, for good if ``settle`` says so."""
-        if len(self._labels) >= self._most:
-            self._labels.clear()
-            self._new.clear()
-        self._labels[key] = labels
-        self._new.append(key)
-
-    def settle(self, *, is_kept: bool) -> None:
-        """Keep what is new since the last time, or forget it: series that are refused must not fill the memory."""
-        if not is_kept:
-            for key in self._new:
-                self._labels.pop(key, None)
-        self._new.clear()
+"""The most characters of a metric's meaning that are kept, and of its unit."""
 
 
 def message_of(content_type: str, encoding: str) -> str:
@@ -92,6 +68,7 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
             return _parse_v2(wire.Request.FromString(content), known)
         return _parse_v1(wire.WriteRequest.FromString(content), known)
     except DecodeError:
+        known.settle(is_kept=False)
         raise IngestionError(f"the body is no {message}: check the content type's proto") from None
 
 
@@ -103,18 +80,19 @@ def _check_number(*repeated: Sequence[Any]) -> None:
 def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     _check_number(request.timeseries, request.metadata)
     parsed = Parsed()
-    times: dict[bytes, int | None] = {}
+    contents: list[bytes] = list(request.timeseries)
+    samples = read_samples([content[-SIZE:].rjust(SIZE, b"\0") for content in contents], SIZE - ZERO_SIZE)
+    found = [
+        known.get(content[:-size]) if size else None
+        for content, size in zip(contents, samples.sizes, strict=True)
+    ]
     add = parsed.series.append
-    for number, content in enumerate(request.timeseries):
-        if len(content) > _LAST.size:  # most have a single sample, at the end
-            tags, value, tag, digits = _LAST.unpack_from(content, len(content) - _LAST.size)
-            if tags == _SAMPLE_TAGS and tag == _TIME_TAG:
-                time = times[digits] if digits in times else times.setdefault(digits, _varint(digits))
-                labels = known.get(content[: -_LAST.size])
-                if labels is not None and time is not None:
-                    add((labels, (time,), (value,)))
-                    continue
-        _add_unknown(parsed, number, content, known)
+    singles = zip(found, zip(samples.times), zip(samples.values), strict=True)
+    for number, (labels, time, value) in enumerate(singles):
+        if labels is not None:
+            add((labels, time, value))
+        else:
+            _add_v1(parsed, number, contents[number], samples.sizes[number], known)
     parsed.metadata = {
         _text(one.metric_family_name): Metadata(_type(one.type), _text(one.help), _text(one.unit))
         for one in request.metadata
@@ -122,7 +100,7 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     return parsed
 
 
-def _add_unknown(parsed: Parsed, number: int, content: bytes, known: KnownLabels) -> None:
+def _add_v1(parsed: Parsed, number: int, content: bytes, size: int, known: KnownLabels) -> None:
     """Add a series whose labels are not known by the bytes before its single sample. Raises ``DecodeError``."""
     series = wire.TimeSeries.FromString(content)
     key = tuple(series.labels)
@@ -133,64 +111,141 @@ def _add_unknown(parsed: Parsed, number: int, content: bytes, known: KnownLabels
         except ValueError as error:
             parsed.refusals.add(_INVALID, f"timeseries[{number}]: {error}", _count(series))
             return
-        known.keep(_written(content, key) or key, labels)
+        known.keep(_written(content, size, key) or key, labels)
     _add(parsed, labels, series)
 
 
-def _written(content: bytes, key: Sequence[bytes]) -> bytes | None:
+def _written(content: bytes, size: int, key: Sequence[bytes]) -> bytes | None:
     """Return what stands before a series' single sample, if that is its labels and nothing else."""
+    if not size:
+        return None
     try:
-        series = wire.TimeSeries.FromString(content[: -_LAST.size])
+        series = wire.TimeSeries.FromString(content[:-size])
     except DecodeError:
         return None
     has_more = series.samples or series.histograms or series.exemplars
-    return None if has_more or tuple(series.labels) != key else content[: -_LAST.size]
+    return None if has_more or tuple(series.labels) != key else content[:-size]
 
 
-def _varint(digits: bytes) -> int | None:
-    """Return the number in exactly these bytes; None where they are no varint, or more than one."""
-    if digits[-1] > 127 or any(digit < 128 for digit in digits[:-1]):
-        return None
-    return sum((digit & 127) << 7 * place for place, digit in enumerate(digits))
+class _RequestV2:
+    """What the series of a request of 2.0 refer to, and what is noted of its metrics."""
 
+    def __init__(self, symbols: Sequence[bytes], known: KnownLabels) -> None:
+        self.symbols = symbols
+        self.texts = list(map(_symbol, symbols))  # once, as any number of series may have the same
+        self.numbers = known.numbers(symbols)
+        self.known = known
+        self.parsed = Parsed()
+        self.metadata: dict[str, Metadata] = {}
+        self.described: set[str] = set()
+        self.parsed.metadata = self.metadata
 
-def _parse_v2(request: Any, known: KnownLabels) -> Parsed:
-    _check_number(request.timeseries, request.symbols)
-    parsed = Parsed()
-    symbols: Sequence[bytes] = list(request.symbols)
-    metadata: dict[str, Metadata] = {}
-    described: set[str] = set()
-    for number, series in enumerate(request.timeseries):
+    def add(self, number: int, content: bytes) -> None:
+        """Add a series. Raises ``DecodeError``."""
+        series = wire.TimeSeries2.FromString(content)
         try:
-            key = tuple(map(symbols.__getitem__, series.labels_refs))
-            labels = known.get((V2, key))
-            if labels is None:
-                labels = _labels_v2(key)
-                known.keep((V2, key), labels)
+            labels = self._labels(series.labels_refs)
         except IndexError:
             problem = f"timeseries[{number}]: a reference to a symbol that is not there"
-            parsed.refusals.add(_INVALID, problem, _count(series))
-            continue
+            self.parsed.refusals.add(_INVALID, problem, _count(series))
+            return
         except ValueError as error:
-            parsed.refusals.add(_INVALID, f"timeseries[{number}]: {error}", _count(series))
-            continue
-        _add(parsed, labels, series)
-        if (name := labels[NAME]) not in described:
-            described.add(name)
+            self.parsed.refusals.add(_INVALID, f"timeseries[{number}]: {error}", _count(series))
+            return
+        _add(self.parsed, labels, series)
+        self.describe(labels, series)
+
+    def describe(self, labels: Labels, series: Any) -> None:
+        """Note what the first series of a metric says of it."""
+        if (name := labels.get(NAME)) not in self.described:
+            self.described.add(name)
             if series.HasField("metadata"):
-                _note_metadata(metadata, name, series.metadata, symbols)
-    parsed.metadata = metadata
-    return parsed
+                _note_metadata(self.metadata, name, series.metadata, self.texts)
+
+    def _labels(self, references: Sequence[int]) -> Labels:
+        """Return the labels of a series. Raises ``IndexError`` and ``ValueError``."""
+        labels = self.known.get_by_numbers(write_numbers([self.numbers[one] for one in references]))
+        if labels is None:
+            labels = _labels_v2([self.texts[one] for one in references])
+            self.known.keep_symbols([self.symbols[one] for one in references], labels)
+        return labels
 
 
-def _note_metadata(metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[bytes]) -> None:
+def _parse_v2(content: Any, known: KnownLabels) -> Parsed:
+    _check_number(content.timeseries, content.symbols)
+    contents: list[bytes] = list(content.timeseries)
+    request = _RequestV2(list(content.symbols), known)
+    add, described = request.parsed.series.append, request.described
+    for number, (labels, time, value, rest) in enumerate(_known_v2(contents, request)):
+        if labels is None:
+            request.add(number, contents[number])
+        else:
+            add((labels, time, value))
+            if labels.get(NAME) not in described:
+                request.describe(labels, rest)
+    return request.parsed
+
+
+def _known_v2(contents: Sequence[bytes], request: _RequestV2) -> Iterable[tuple[Any, Any, Any, Any]]:
+    """Return for each series its labels, time and value as tuples of one, and a series of all else that it has.
+
+    Instead of labels None where these are not known, or it is not references, a single sample and no more that counts.
+    """
+    starts = [
+        one[1] + 2 if len(one) > ZERO_SIZE and one[0] == _REFERENCES and one[1] < 128 else len(one)
+        for one in contents
+    ]
+    pieces = [
+        one[start : start + SIZE].ljust(SIZE, b"\0") for one, start in zip(contents, starts, strict=True)
+    ]
+    samples = read_samples(pieces, 0)
+    ends = [
+        one[start + size :] if size else None
+        for one, start, size in zip(contents, starts, samples.sizes, strict=True)
+    ]
+    read = {end: None if end is None else _rest_v2(end) for end in set(ends)}
+    rests = [read[end] for end in ends]
+    references = read_references(
+        [
+            b"" if rest is None else one[2:start]
+            for one, start, rest in zip(contents, starts, rests, strict=True)
+        ]
+    )
+    if references is None or references[0].max(initial=0) >= len(request.numbers):
+        return ((None, None, None, None) for _ in contents)
+    numbers = np.array(request.numbers, np.int64)[references[0]].tobytes()
+    find, size = request.known.get_by_numbers, NUMBER_SIZE
+    found = [find(numbers[size * start : size * end]) for start, end in pairwise(references[1])]
+    return zip(found, zip(samples.times), zip(samples.values), rests, strict=True)
+
+
+def _rest_v2(content: bytes) -> Any:
+    """Return what follows a series' references and its sample, if that has none of these; None otherwise."""
+    try:
+        rest = wire.TimeSeries2.FromString(content)
+    except DecodeError:
+        return None
+    return None if rest.labels_refs or rest.samples or rest.histograms else rest
+
+
+def _symbol(content: bytes) -> str | None:
+    """Return the text of a symbol, its end left out where it is too long for a label; None for what is no UTF-8."""
+    try:
+        return content.decode()[:SYMBOL_MAX]
+    except UnicodeDecodeError:
+        return None
+
+
+def _note_metadata(
+    metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[str | None]
+) -> None:
     """Note what 2.0 says beside a series; of a histogram's or summary's series, the family is what is described."""
     kind = _type(said.type)
     if kind in ("histogram", "gaugehistogram", "summary"):
         name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
     if name not in metadata:
-        help, unit = (symbols[at] if at < len(symbols) else b"" for at in (said.help_ref, said.unit_ref))
-        metadata[name] = Metadata(kind, _text(help), _text(unit))
+        help, unit = (symbols[at] if at < len(symbols) else "" for at in (said.help_ref, said.unit_ref))
+        metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
 
 def _labels_v1(key: Sequence[bytes]) -> Labels:
@@ -198,34 +253,16 @@ def _labels_v1(key: Sequence[bytes]) -> Labels:
         pairs = [(label.name, label.value) for label in map(wire.Label.FromString, key)]
     except DecodeError:
         raise ValueError("a label that is malformed, or no UTF-8") from None
-    return _labels(pairs, is_classic=True)
+    return checked_labels(pairs)
 
 
-def _labels_v2(key: Sequence[bytes]) -> Labels:
+def _labels_v2(key: Sequence[str | None]) -> Labels:
     if len(key) % 2:
         raise ValueError("an odd number of references: each label has two")
-    try:
-        texts = [symbol.decode() for symbol in key]
-    except UnicodeDecodeError:
-        raise ValueError("a label that is no UTF-8") from None
-    return _labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
-
-
-def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
-    """Return labels in any order. Raises ``ValueError`` for what are none."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        twice = next(name for name, times in counts.items() if times > 1)
-        raise ValueError(f"the label {quoted(twice)} is given twice")
-    problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
-    for name, value in pairs:
-        problem = problem or label_problem(name, is_classic=is_classic)
-        if "\0" in name or "\0" in value:
-            problem = problem or f"the label {quoted(name)} holds the character NUL"
-    if problem is not None:
-        raise ValueError(problem)
-    return Labels(found)
+    texts = [symbol for symbol in key if symbol is not None]
+    if len(texts) < len(key):
+        raise ValueError("a label that is no UTF-8")
+    return checked_labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
 
 
 def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
@@ -236,23 +273,23 @@ def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
         if times and time <= times[-1]:
             _refuse_order(parsed.refusals, labels, time, sample.value, times[-1], values[-1])
         elif not -TIME_MAX < time < TIME_MAX:
-            parsed.refusals.add("no time", repr(labels))
+            parsed.refusals.add("no time", labels)
         else:
             times.append(time)
             values.append(sample.value)
     if times:
         parsed.series.append((labels, times, values))
     if series.histograms:
-        parsed.refusals.add(NATIVE_HISTOGRAMS, repr(labels), len(series.histograms))
+        parsed.refusals.add(NATIVE_HISTOGRAMS, labels, len(series.histograms))
 
 
 def _refuse_order(
     refusals: Refusals, labels: Labels, time: int, value: float, last_time: int, last_value: float
 ) -> None:
     if time < last_time:
-        refusals.add("out of order", repr(labels))
+        refusals.add("out of order", labels)
     elif value != last_value:
-        refusals.add("duplicate", repr(labels))
+        refusals.add("duplicate", labels)
 
 
 def _count(series: Any) -> int:
@@ -264,14 +301,14 @@ def _type(number: int) -> str:
 
 
 def _text(content: bytes) -> str:
-    return content[:METADATA_MAX].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return _bare(content[:METADATA_MAX].decode("utf-8", "replace"))
 
 
-_LAST = struct.Struct("<3sdB6s")
-"""A sample as the last field of a series: its tag and length, and the tag of its value; that; the tag of its time; that.
+def _bare(text: str) -> str:
+    return text[:METADATA_MAX].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
-Times from 1971 to 2109 have six bytes.
-"""
-_SAMPLE_TAGS, _TIME_TAG = b"\x12\x10\x09", 0x10
+
+_REFERENCES = 0x0A
+"""The tag of a series' references in 2.0."""
 _INVALID = "invalid series"
 _PARTS = ("_bucket", "_sum", "_count")

@@ -1,7 +1,7 @@
 """The messages of remote write and of Prometheus' clients, as protobuf classes that are made here: no compiler is needed.
 
 Sources: ``prompb/remote.proto``, ``prompb/types.proto`` (1.0) and ``prompb/io/prometheus/write/v2/types.proto`` (2.0) of
-https://github.com/prometheus/prometheus. Series and labels of 1.0 are left as bytes, by which most of them are known, and so
+https://github.com/prometheus/prometheus. Series, and labels of 1.0, are left as bytes, by which most are known, and so
 are histograms and exemplars, which are only counted.
 """
 
@@ -75,7 +75,7 @@ _V2 = _messages(
             "exemplars*": (4, _BYTES),
             "metadata": (5, "Metadata"),
         },
-        "Request": {"symbols*": (4, _BYTES), "timeseries*": (5, "TimeSeries")},
+        "Request": {"symbols*": (4, _BYTES), "timeseries*": (5, _BYTES)},
     },
 )
 _CLIENT = _messages(
@@ -117,5 +117,6 @@ _CLIENT = _messages(
 Label: Any = _V1["Label"]
 TimeSeries: Any = _V1["TimeSeries"]
 WriteRequest: Any = _V1["WriteRequest"]
+TimeSeries2: Any = _V2["TimeSeries"]
 Request: Any = _V2["Request"]
 MetricFamily: Any = _CLIENT["MetricFamily"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -25,6 +26,14 @@ T = TypeVar("T")
 
 async def _nowhere() -> None:
     pass
+
+
+def next_time(clock: Callable[[], float], last: int) -> int:
+    """Return the time of new samples by ``clock`` (Unix seconds), after ``last``: no two of a series may have the same.
+
+    Times are Unix milliseconds.
+    """
+    return max(math.floor(clock() * 1000), last + 1)
 
 
 class Intake:

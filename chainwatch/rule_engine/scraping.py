@@ -20,7 +20,7 @@ from chainwatch.ingestion.scraped import SeriesLimits, TargetSeries
 from chainwatch.ingestion.text import OPENMETRICS, KnownSeries, parse_exposition
 from chainwatch.monitor.companions import Tasks
 from chainwatch.promql.series import Labels
-from chainwatch.rule_engine.intake import SCRAPE, Intake
+from chainwatch.rule_engine.intake import SCRAPE, Intake, next_time
 from chainwatch.support.dns import Connector
 from chainwatch.support.http_client import Redirected, refuse_redirects
 
@@ -136,7 +136,7 @@ class Target:
         await self._intake.run(SCRAPE, lambda: self._intake.append(SCRAPE, self._series.fail(now), now))
 
     def _next_time(self) -> int:
-        self._time = max(math.floor(self._clock() * 1000), self._time + 1)
+        self._time = next_time(self._clock, self._time)
         return self._time
 
     def _append(self, body: bytes, is_openmetrics: bool, problem: str, took: float, now: int) -> str:

@@ -26,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime  # noqa: E402
 from chainwatch.api import server  # noqa: E402
 from chainwatch.config import read_dict  # noqa: E402
-from chainwatch.ingestion.remote_write import V1, V2, KnownLabels, parse_remote_write  # noqa: E402
+from chainwatch.ingestion.known_labels import KnownLabels  # noqa: E402
+from chainwatch.ingestion.remote_write import V1, V2, parse_remote_write  # noqa: E402
 from chainwatch.monitor.companions import Running  # noqa: E402
 from chainwatch.monitor.heartbeat import Health  # noqa: E402
 from chainwatch.plan import make_plan  # noqa: E402

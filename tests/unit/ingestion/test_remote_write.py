@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Metadata, Parsed, WrongFormat
 from chainwatch.ingestion.remote_write import (
     ENTRIES_MAX,
     NATIVE_HISTOGRAMS,
     SIZE_MAX,
+    SYMBOL_MAX,
     V1,
     V2,
-    KnownLabels,
     message_of,
     parse_remote_write,
 )
@@ -216,6 +217,15 @@ def test_a_bomb_is_refused_by_the_size_that_it_declares() -> None:
         parse_remote_write(varint(2**32 - 1) + b"\0", V1, KnownLabels())
     with pytest.raises(TooLarge):
         parse_remote_write(snappy(b"\0" * (SIZE_MAX + 1)), V1, KnownLabels())
+
+
+def test_series_of_version_2_share_the_text_of_their_symbols() -> None:
+    """Else a small request with a long symbol for many series would fill the memory."""
+    values = [({"__name__": "a", "x": "v" * 3_000, "y": str(number)}, [(1, 1.0)], 0) for number in range(3)]
+    texts = [labels["x"] for labels, _, _ in v2(*values).series]
+    assert len(set(map(id, texts))) == 1
+    (labels, _, _) = v2(({"__name__": "a", "x": "v" * 1_000_000}, [(1, 1.0)], 0)).series[0]
+    assert len(labels["x"]) == SYMBOL_MAX
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff" * 20, b"\x05\x00", snappy(b"\xff\xff"), snappy(b"no message")])
