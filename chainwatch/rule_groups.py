@@ -32,6 +32,20 @@ def load_rule_groups(settings: Settings, add: _Add) -> tuple[PlacedGroup, ...]:
     return tuple(groups)
 
 
+def matching_files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files that a pattern names, sorted; one without wildcards is a file by this name.
+
+    ``folder``: where it begins unless it begins with a slash.
+    """
+    if not any(char in pattern for char in "*?["):
+        return [folder / pattern]
+    base, relative = (Path("/"), pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
+    try:
+        return sorted(found for found in base.glob(relative) if found.is_file())
+    except (ValueError, NotImplementedError, OSError):  # no pattern, or a folder that cannot be listed
+        return []
+
+
 def _configured(tables: Sequence[RuleSettings], add: _Add) -> Iterator[PlacedGroup]:
     together: dict[str, list[tuple[int, RuleSettings]]] = {}
     for place, table in enumerate(tables):
@@ -79,7 +93,7 @@ def _of_files(settings: Settings, add: _Add) -> Iterator[PlacedGroup]:
             else:
                 yield from (PlacedGroup("file", pattern.split()[0], group) for group in groups)
             continue
-        found = _matching(settings.folder, pattern)
+        found = matching_files(settings.folder, pattern)
         if len(found) > FILES_MAX:
             add(("rule_files", place), f"names more than {FILES_MAX:,} files")
         for path in found[:FILES_MAX]:
@@ -106,18 +120,3 @@ def _shown(path: Path, folder: Path) -> str:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    """Return the files that a pattern names, sorted; one without wildcards is a file by this name."""
-    if not any(char in pattern for char in "*?["):
-        return [folder / pattern]
-    base, relative = (Path("/"), pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
-    try:
-        return sorted(found for found in base.glob(relative) if found.is_file())
-    except (
-        ValueError,
-        NotImplementedError,
-        OSError,
-    ):  # a pattern that is none, or a folder that cannot be listed
-        return []

@@ -79,7 +79,7 @@ def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> li
             known.settle(is_kept=not appended.refused)
             return appended, parsed
 
-        appended, parsed = await intake.run(work)
+        appended, parsed = await intake.run(source, work)
         await intake.stored()
         return appended, parsed
 

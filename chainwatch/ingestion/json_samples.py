@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from chainwatch.ingestion.model import TIME_MAX, IngestionError, Parsed
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.support.nesting import is_too_deep
 
@@ -58,16 +58,9 @@ def parse_json(body: bytes, now_ms: int) -> Parsed:
 
 
 def _labels(sample: _Sample) -> Labels:
-    problem = metric_problem(sample.name)
-    for name, value in sample.labels.items():
-        problem = problem or label_problem(name)
-        if name == NAME:
-            problem = problem or f"{NAME} among the labels: the name stands in name"
-        if "\0" in value:
-            problem = problem or f"the label {quoted(name)} holds the character NUL: leave it out"
-    if problem is not None:
-        raise ValueError(problem)
-    return Labels({**sample.labels, NAME: sample.name})
+    if NAME in sample.labels:
+        raise ValueError(f"{NAME} among the labels: the name stands in name")
+    return checked_labels([(NAME, sample.name), *sample.labels.items()])
 
 
 def _value(value: float | str) -> float:

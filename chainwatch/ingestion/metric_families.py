@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from chainwatch.ingestion import wire
 from chainwatch.ingestion.model import IngestionError, Metadata
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.text import HELP_MAX, Exposition, TextSample
+from chainwatch.promql.numbers import format_general
 from chainwatch.promql.series import NAME, Labels
 
 CONTENT_TYPE = "application/vnd.google.protobuf"
@@ -38,7 +38,9 @@ def parse_families(body: bytes, samples_max: int) -> Exposition:
         for metric in family.metric:
             time = metric.timestamp_ms or None
             try:
-                labels = _labels(family.name, metric)
+                labels = checked_labels(
+                    [(NAME, family.name), *((one.name, one.value) for one in metric.label)]
+                )
                 found.samples += [
                     TextSample(Labels(one), value, time) for one, value in _values(labels, kind, metric)
                 ]
@@ -67,21 +69,6 @@ def _delimited(body: bytes) -> Iterator[bytes]:
         place += size
 
 
-def _labels(name: str, metric: Any) -> dict[str, str]:
-    found = {NAME: name}
-    problem = metric_problem(name)
-    for label in metric.label:
-        problem = problem or label_problem(label.name)
-        if label.name in found:
-            problem = problem or f"the label {quoted(label.name)} is given twice"
-        if "\0" in label.value:
-            problem = problem or f"the label {quoted(label.name)} holds the character NUL"
-        found[label.name] = label.value
-    if problem is not None:
-        raise ValueError(problem)
-    return found
-
-
 def _values(labels: Mapping[str, str], kind: str, metric: Any) -> Iterator[tuple[dict[str, str], float]]:
     """Yield the labels and values of the series of one metric."""
     name = labels[NAME]
@@ -90,30 +77,16 @@ def _values(labels: Mapping[str, str], kind: str, metric: Any) -> Iterator[tuple
         return
     if kind == "summary":
         for one in metric.summary.quantile:
-            yield {**labels, "quantile": _go_float(one.quantile)}, one.value
+            yield {**labels, "quantile": format_general(one.quantile)}, one.value
         whole = metric.summary
     else:
         whole = metric.histogram
         count = whole.sample_count or whole.sample_count_float
         bounds = {one.upper_bound: one.cumulative_count or one.cumulative_count_float for one in whole.bucket}
         for bound, number in {**bounds, math.inf: bounds.get(math.inf, count)}.items():
-            yield {**labels, NAME: f"{name}_bucket", "le": _go_float(bound)}, float(number)
+            yield {**labels, NAME: f"{name}_bucket", "le": format_general(bound)}, float(number)
     yield {**labels, NAME: f"{name}_sum"}, whole.sample_sum
     yield {**labels, NAME: f"{name}_count"}, float(whole.sample_count)
-
-
-def _go_float(value: float) -> str:
-    """Return a number as Go writes it with the fewest digits (``strconv``, format ``g``): the text format has it so too."""
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
-    number = Decimal(repr(value)).normalize()
-    exponent = number.adjusted()
-    if value == 0 or -5 < exponent < 6:
-        return f"{number:f}"
-    sign, digits, _ = number.as_tuple()
-    first, *rest = map(str, digits)
-    fraction = f".{''.join(rest)}" if rest else ""
-    return f"{'-' if sign else ''}{first}{fraction}e{exponent:+03d}"
 
 
 _LENGTH_BITS = 28

@@ -38,10 +38,11 @@ class Refusals:
     numbers: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
 
-    def add(self, reason: str, example: str, number: int = 1) -> None:
-        """Count ``number`` samples."""
+    def add(self, reason: str, example: object, number: int = 1) -> None:
+        """Count ``number`` samples. ``example``: what shows the first of a reason, as text."""
         self.numbers[reason] = self.numbers.get(reason, 0) + number
-        self.examples.setdefault(reason, example[:_EXAMPLE_MAX])
+        if reason not in self.examples:  # text of long labels takes its time
+            self.examples[reason] = str(example)[:_EXAMPLE_MAX]
 
     def __bool__(self) -> bool:
         return bool(self.numbers)

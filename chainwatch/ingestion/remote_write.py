@@ -23,19 +23,23 @@ from chainwatch.ingestion.model import (
     Refusals,
     WrongFormat,
 )
-from chainwatch.ingestion.names import label_problem, metric_problem, quoted
+from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.single_samples import SIZE, ZERO_SIZE, read_references, read_samples
-from chainwatch.ingestion.snappy import decompress
+from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels
 
 CONTENT_TYPE = "application/x-protobuf"
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 SIZE_MAX = 2**24
 """Bytes of a request, decompressed. Prometheus sends some hundred kilobytes."""
+ENTRIES_MAX = 100_000
+"""The most series, descriptions and symbols of a request: each takes time, and empty ones few bytes."""
+SYMBOL_MAX = 4_097
+"""Characters of a symbol that are read: more than a label may have."""
 NATIVE_HISTOGRAMS = "native histograms are not supported"
 TYPES = ("unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset")
 METADATA_MAX = 4_096
-"""The most bytes of a metric's meaning that are kept, and of its unit."""
+"""The most characters of a metric's meaning that are kept, and of its unit."""
 
 
 def message_of(content_type: str, encoding: str) -> str:
@@ -68,7 +72,13 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
         raise IngestionError(f"the body is no {message}: check the content type's proto") from None
 
 
+def _check_number(*repeated: Sequence[Any]) -> None:
+    if (number := max(map(len, repeated))) > ENTRIES_MAX:
+        raise TooLarge(f"{number} series or descriptions, at most {ENTRIES_MAX} are read: send fewer at once")
+
+
 def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
+    _check_number(request.timeseries, request.metadata)
     parsed = Parsed()
     contents: list[bytes] = list(request.timeseries)
     samples = read_samples([one[-SIZE:] for one in contents], SIZE - ZERO_SIZE)
@@ -122,6 +132,7 @@ class _RequestV2:
 
     def __init__(self, symbols: Sequence[bytes], known: KnownLabels) -> None:
         self.symbols = symbols
+        self.texts = list(map(_symbol, symbols))  # once, as any number of series may have the same
         self.numbers = known.numbers(symbols)
         self.known = known
         self.parsed = Parsed()
@@ -149,19 +160,19 @@ class _RequestV2:
         if (name := labels.get(NAME)) not in self.described:
             self.described.add(name)
             if series.HasField("metadata"):
-                _note_metadata(self.metadata, name, series.metadata, self.symbols)
+                _note_metadata(self.metadata, name, series.metadata, self.texts)
 
     def _labels(self, references: Sequence[int]) -> Labels:
         """Return the labels of a series. Raises ``IndexError`` and ``ValueError``."""
         labels = self.known.get_by_numbers(write_numbers([self.numbers[one] for one in references]))
         if labels is None:
-            key = [self.symbols[one] for one in references]
-            labels = _labels_v2(key)
-            self.known.keep_symbols(key, labels)
+            labels = _labels_v2([self.texts[one] for one in references])
+            self.known.keep_symbols([self.symbols[one] for one in references], labels)
         return labels
 
 
 def _parse_v2(content: Any, known: KnownLabels) -> Parsed:
+    _check_number(content.timeseries, content.symbols)
     contents: list[bytes] = list(content.timeseries)
     request = _RequestV2(list(content.symbols), known)
     singles = _known_v2(contents, request)
@@ -219,14 +230,24 @@ def _rest_v2(content: bytes) -> Any:
     return None if rest.labels_refs or rest.samples or rest.histograms else rest
 
 
-def _note_metadata(metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[bytes]) -> None:
+def _symbol(content: bytes) -> str | None:
+    """Return the text of a symbol, its end left out where it is too long for a label; None for what is no UTF-8."""
+    try:
+        return content.decode()[:SYMBOL_MAX]
+    except UnicodeDecodeError:
+        return None
+
+
+def _note_metadata(
+    metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[str | None]
+) -> None:
     """Note what 2.0 says beside a series; of a histogram's or summary's series, the family is what is described."""
     kind = _type(said.type)
     if kind in ("histogram", "gaugehistogram", "summary"):
         name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
     if name not in metadata:
-        help, unit = (symbols[at] if at < len(symbols) else b"" for at in (said.help_ref, said.unit_ref))
-        metadata[name] = Metadata(kind, _text(help), _text(unit))
+        help, unit = (symbols[at] if at < len(symbols) else "" for at in (said.help_ref, said.unit_ref))
+        metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
 
 def _labels_v1(key: Sequence[bytes]) -> Labels:
@@ -234,34 +255,16 @@ def _labels_v1(key: Sequence[bytes]) -> Labels:
         pairs = [(label.name, label.value) for label in map(wire.Label.FromString, key)]
     except DecodeError:
         raise ValueError("a label that is malformed, or no UTF-8") from None
-    return _labels(pairs, is_classic=True)
+    return checked_labels(pairs)
 
 
-def _labels_v2(key: Sequence[bytes]) -> Labels:
+def _labels_v2(key: Sequence[str | None]) -> Labels:
     if len(key) % 2:
         raise ValueError("an odd number of references: each label has two")
-    try:
-        texts = [symbol.decode() for symbol in key]
-    except UnicodeDecodeError:
-        raise ValueError("a label that is no UTF-8") from None
-    return _labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
-
-
-def _labels(pairs: Sequence[tuple[str, str]], *, is_classic: bool) -> Labels:
-    """Return labels in any order. Raises ``ValueError`` for what are none."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the label {quoted(twice)} is given twice")
-    problem = metric_problem(found.get(NAME, ""), is_classic=is_classic)
-    for name, value in pairs:
-        problem = problem or label_problem(name, is_classic=is_classic)
-        if "\0" in name or "\0" in value:
-            problem = problem or f"the label {quoted(name)} holds the character NUL"
-    if problem is not None:
-        raise ValueError(problem)
-    return Labels(found)
+    texts = [symbol for symbol in key if symbol is not None]
+    if len(texts) < len(key):
+        raise ValueError("a label that is no UTF-8")
+    return checked_labels(list(zip(texts[::2], texts[1::2], strict=True)), is_classic=False)
 
 
 def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
@@ -272,23 +275,23 @@ def _add(parsed: Parsed, labels: Labels, series: Any) -> None:
         if times and time <= times[-1]:
             _refuse_order(parsed.refusals, labels, time, sample.value, times[-1], values[-1])
         elif not -TIME_MAX < time < TIME_MAX:
-            parsed.refusals.add("no time", repr(labels))
+            parsed.refusals.add("no time", labels)
         else:
             times.append(time)
             values.append(sample.value)
     if times:
         parsed.series.append((labels, times, values))
     if series.histograms:
-        parsed.refusals.add(NATIVE_HISTOGRAMS, repr(labels), len(series.histograms))
+        parsed.refusals.add(NATIVE_HISTOGRAMS, labels, len(series.histograms))
 
 
 def _refuse_order(
     refusals: Refusals, labels: Labels, time: int, value: float, last_time: int, last_value: float
 ) -> None:
     if time < last_time:
-        refusals.add("out of order", repr(labels))
+        refusals.add("out of order", labels)
     elif value != last_value:
-        refusals.add("duplicate", repr(labels))
+        refusals.add("duplicate", labels)
 
 
 def _count(series: Any) -> int:
@@ -300,7 +303,11 @@ def _type(number: int) -> str:
 
 
 def _text(content: bytes) -> str:
-    return content[:METADATA_MAX].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return _bare(content[:METADATA_MAX].decode("utf-8", "replace"))
+
+
+def _bare(text: str) -> str:
+    return text[:METADATA_MAX].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 _REFERENCES = 0x0A

@@ -67,8 +67,8 @@ def read_references(packed: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], lis
 
 
 def _begin(rows: Bytes, tags: tuple[int, int, int]) -> Bools:
-    do: Bools = (rows[:, 0] == tags[0]) & (rows[:, 1] == tags[1]) & (rows[:, 2] == tags[2])
-    return do
+    found: Bools = (rows[:, 0] == tags[0]) & (rows[:, 1] == tags[1]) & (rows[:, 2] == tags[2])
+    return found
 
 
 def _are_numbers(digits: Bytes) -> Bools:

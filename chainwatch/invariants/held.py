@@ -111,13 +111,8 @@ async def _go_on(pool: Pool, search: Search) -> bool:
         try:
             header = await header_at(pool, number)
             holds = await _holds(pool, search.invariant, header)
-        except (
-            NotThere,
-            NodeError,
-            EvaluationError,
-            ValueError,
-        ):  # the state is gone, or there was no contract yet
-            return True
+        except (NotThere, NodeError, EvaluationError, ValueError):
+            return True  # the state is gone, or there was no contract yet
         except ChainError:  # no endpoint answers now
             return False
         if holds:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
-from chainwatch.invariants.stored_values import Counts
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import CHECKS_AS_OF, Check
 
@@ -20,11 +18,11 @@ class KeptChecks:
     transaction that was undone, or a change by somebody else, has them loaded again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stores_all: bool = False) -> None:
+        """``stores_all``: those that are superfluous stay stored, with what was read for them."""
+        self.stores_all = stores_all
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
-        self.counts: Counts = WeakKeyDictionary()
-        """What the transfers of flows count as; that follows from each alone."""
 
     def load(self, connection: sa.Connection) -> bool:
         """Make them those that are stored, at the beginning of a transaction; return whether they had to be loaded."""
@@ -72,12 +70,16 @@ class KeptChecks:
 
     def drop(self, connection: sa.Connection, dropped: Sequence[tuple[str, Check]]) -> None:
         """Delete checks, by their invariants."""
+        self.forget(dropped)
+        invariants.drop_checks(connection, dropped)
+
+    def forget(self, dropped: Sequence[tuple[str, Check]]) -> None:
+        """Keep checks in memory no more, by their invariants; they stay stored."""
         gone: dict[str, set[tuple[str, int]]] = {}
         for name, check in dropped:
             gone.setdefault(name, set()).add(check[:2])
         for name, places in gone.items():
             self._checks[name] = [one for one in self.of(name) if one[:2] not in places]
-        invariants.drop_checks(connection, dropped)
 
 
 def _order(check: Check) -> tuple[int, str, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from chainwatch.operations.errors import Invalid
+from chainwatch.rule_groups import FILES_MAX, matching_files
 from chainwatch.rules.fields import Problem
 from chainwatch.rules.files import RuleFileError, read_rule_file
 from chainwatch.rules.model import AlertingRule, Group
@@ -16,8 +17,6 @@ from chainwatch.rules.presets import PREFIX, PRESETS, is_preset, rule_file
 from chainwatch.rules.unit_file import UnitFile, read_unit_file
 from chainwatch.rules.unit_test import run_test
 
-FILES_MAX = 1_000
-"""Files that one pattern of ``rule_files`` may name."""
 _SUFFIXES = frozenset({".yml", ".yaml", ".rules"})
 _UNIT_TESTS = re.compile(r"^[\"']?(?:tests|rule_files)[\"']?[ \t]*:", re.MULTILINE)
 
@@ -61,7 +60,7 @@ def _meant(path: Path) -> list[Path]:
         except OSError:
             found = []
         return found or [path]
-    return [path] if path.exists() else _matching(Path(), str(path), None) or [path]
+    return [path] if path.exists() else _matching(Path(), str(path)) or [path]
 
 
 def _is_unit_file(path: Path) -> bool:
@@ -135,7 +134,7 @@ def _groups(path: Path, file: UnitFile) -> tuple[list[Group], list[str]]:
     groups: list[Group] = []
     failures: list[str] = []
     for pattern in file.rule_files:
-        for found in _matching(path.parent, pattern):
+        for found in _matching(path.parent, pattern)[:FILES_MAX]:
             try:
                 groups += _read(found)
             except RuleFileError as error:
@@ -143,19 +142,9 @@ def _groups(path: Path, file: UnitFile) -> tuple[list[Group], list[str]]:
     return groups, failures
 
 
-def _matching(folder: Path, pattern: str, most: int | None = FILES_MAX) -> list[Path]:
-    """Return the files that a pattern names; one that matches none is a file by this name."""
-    if is_preset(pattern):
-        return [Path(pattern)]
-    if not any(char in pattern for char in "*?["):
-        return [folder / pattern]
-    try:
-        base, relative = (
-            (Path(pattern).anchor, pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
-        )
-        return sorted(found for found in Path(base).glob(relative) if found.is_file())[:most]
-    except (ValueError, NotImplementedError, OSError):
-        return []
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    """Return the files that a pattern names, or the preset as if it were one."""
+    return [Path(pattern)] if is_preset(pattern) else matching_files(folder, pattern)
 
 
 def _read(path: Path) -> list[Group]:

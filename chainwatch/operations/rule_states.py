@@ -9,11 +9,11 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.operations.rules import group_of
-from chainwatch.promql.arithmetic import format_float
 from chainwatch.promql.errors import ParseError
+from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import Labels
 from chainwatch.rules.evaluation import Alert
 from chainwatch.rules.model import AlertingRule
@@ -92,14 +92,6 @@ def list_rules(
             if len(found) == wanted:
                 break
     return CURSORS.page(found, limit, lambda one: [one[0]], lambda one: _view(one[1], one[2]))
-
-
-def show_rules(connection: sa.Connection, context: Context, now: float, name: str) -> list[RuleStateView]:
-    """Return the rules called ``name``. Raises ``NotFound``."""
-    found = [_view(*one) for one in _rules(groups(connection, context)) if one[1].rule.name == name]
-    if not found:
-        raise NotFound(f"no rule is called {name[:100]!r}")
-    return found
 
 
 def groups(connection: sa.Connection, context: Context) -> Sequence[GroupStatus]:

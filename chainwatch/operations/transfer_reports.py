@@ -108,7 +108,7 @@ def routes(
 
     Raises ``Invalid``.
     """
-    begin, end = _window(now, now - DAY if since is None else since, now)
+    begin, end = _window(now - DAY if since is None else since, now)
     took: dict[_Route, Counter[int]] = {}
     for one in transfer_index.counts(connection, begin, end, end - begin, step=""):
         took.setdefault(one[1:4], Counter())[one.seconds] += one.number
@@ -146,7 +146,7 @@ def latency_over_time(
     if flow is not None:
         check_known("flow", flow, context.flows)
     end = now if until is None else until
-    begin_hour, end_hour = _window(now, end - DAY if since is None else since, end)
+    begin_hour, end_hour = _window(end - DAY if since is None else since, end)
     period = next(period for most, period in PERIODS if end_hour - begin_hour <= most + HOUR)
     found = transfer_index.counts(connection, begin_hour, end_hour, period, flow=flow)
     counted = (one for one in found if one.number > 0)
@@ -162,7 +162,7 @@ def latency_over_time(
     return LatencyReport(begin_hour, end_hour, period, transfer_index.waiting(connection), series)
 
 
-def _window(now: float, since: float, until: float) -> tuple[int, int]:
+def _window(since: float, until: float) -> tuple[int, int]:
     """Return the whole hours that hold a window: the first second of the first, and the end of the last."""
     check_moments(since=since, until=until)
     if not 0 < until - since <= WINDOW_MAX:

@@ -180,19 +180,6 @@ def quantile(share: float, values: Sequence[float]) -> float:
     return ordered[lower] * (1 - weight) + ordered[upper] * weight
 
 
-def format_float(value: float) -> str:
-    """Return the shortest digits that mean ``value``, never with an exponent."""
-    if value != value:
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    if value == int(value) and abs(value) < 1e15:
-        return f"-{-int(value)}" if math.copysign(1, value) < 0 else str(int(value))
-    from decimal import Decimal
-
-    return format(Decimal(repr(value)), "f").removesuffix(".0")
-
-
 def _guarded(function: Callable[[float], float], outside: float = NAN) -> Callable[[float], float]:
     def compute(value: float) -> float:
         try:

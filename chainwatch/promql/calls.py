@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from chainwatch.promql.arithmetic import clamp, format_float, parse_float, quantile, round_to
+from chainwatch.promql.arithmetic import clamp, parse_float, quantile, round_to
 from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.histograms import Buckets, fall, histogram_fraction, histogram_quantile, merge_buckets
 from chainwatch.promql.labelling import label_join, label_replace, sort_by_label
+from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Call, Node, RangeSelector, Selector, Text
 from chainwatch.promql.vectors import Vector

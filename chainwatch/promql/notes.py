@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from chainwatch.promql.arithmetic import INF
+from chainwatch.promql.numbers import format_general
 from chainwatch.promql.series import NAME, Labels
 
 NOTES_MAX = 10
@@ -34,13 +34,17 @@ class Notes:
     def quantile(self, share: float, start: int) -> None:
         """Note a share that is none."""
         if not 0 <= share <= 1:
-            self._add("warning", f"quantile value should be between 0 and 1, got {_shortest(share)}", start)
+            self._add(
+                "warning", f"quantile value should be between 0 and 1, got {format_general(share)}", start
+            )
 
     def ratio(self, ratio: float, start: int) -> None:
         """Note a ratio that is taken for 1 or -1."""
         if abs(ratio) > 1:
-            text = f"ratio value should be between -1 and 1, got {_shortest(ratio)}, capping to {1 if ratio > 0 else -1}"
-            self._add("warning", text, start)
+            got, capped = format_general(ratio), 1 if ratio > 0 else -1
+            self._add(
+                "warning", f"ratio value should be between -1 and 1, got {got}, capping to {capped}", start
+            )
 
     def bucket(self, labels: Labels, bound: str, start: int) -> None:
         """Note a bucket without a bound."""
@@ -82,9 +86,3 @@ def _of_metric(labels: Labels) -> str:
 def _place(query: str, start: int) -> str:
     before = query[:start]
     return f"{before.count(chr(10)) + 1}:{start - before.rfind(chr(10))}"
-
-
-def _shortest(value: float) -> str:
-    if value != value:
-        return "NaN"
-    return f"{value:+}".title() if abs(value) == INF else repr(value).removesuffix(".0")

@@ -13,7 +13,6 @@ from chainwatch.promql.arithmetic import (
     COMPARISONS,
     FUNCTIONS,
     OPERATIONS,
-    format_float,
     kahan_sum,
     least,
     mean,
@@ -22,6 +21,7 @@ from chainwatch.promql.arithmetic import (
     variance,
 )
 from chainwatch.promql.errors import EvaluationError
+from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import METADATA, NAME, Labels
 from chainwatch.promql.syntax import Aggregation, Binary, Matching
 from chainwatch.promql.xxhash import hash_labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -27,8 +28,16 @@ async def _nowhere() -> None:
     pass
 
 
+def next_time(clock: Callable[[], float], last: int) -> int:
+    """Return the time of new samples by ``clock`` (Unix seconds), after ``last``: no two of a series may have the same.
+
+    Times are Unix milliseconds.
+    """
+    return max(math.floor(clock() * 1000), last + 1)
+
+
 class Intake:
-    """Appends samples in a thread of its own, so that neither parsing nor a long evaluation holds up the event loop.
+    """Appends samples off the event loop, in one thread for each source, so that a large answer of one holds up no other.
 
     ``loaded`` is set once the samples from before this process are there, which are older. ``stored`` waits until all
     that was appended is stored, and raises ``StoreError`` where it cannot be.
@@ -40,15 +49,15 @@ class Intake:
         self._tsdb = tsdb
         self._loaded = loaded
         self._stored = stored
-        self._thread = ThreadPoolExecutor(1, "chainwatch-samples")
+        self._threads = {source: ThreadPoolExecutor(1, f"chainwatch-samples-{source}") for source in SOURCES}
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns, which runs where samples are appended: one after the other."""
+    async def run(self, source: str, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, which parses and appends samples of ``source``: one work after the other."""
         await self._loaded.wait()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads[source], work)
 
     def append(self, source: str, batch: Batch, now: int) -> Appended:
-        """Append samples of ``source`` and count them. Call it in the thread of ``run``; ``now`` is Unix ms.
+        """Append samples of ``source`` and count them. Call it in its thread; ``now`` is Unix ms.
 
         Of a large batch not all is seen at once: others wait for what is appended together. Other programs' samples leave
         room for the series of this one.
@@ -66,7 +75,7 @@ class Intake:
         return appended
 
     def refuse(self, source: str, numbers: Mapping[str, int] | Mapping[Reason, int]) -> None:
-        """Count samples that were refused, by reason. Call it in the same thread."""
+        """Count samples that were refused, by reason. Call it in the thread of ``source``."""
         for reason, number in numbers.items():
             SAMPLES_REFUSED[source, reason] += number
 

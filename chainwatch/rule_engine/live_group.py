@@ -13,8 +13,10 @@ from typing import NamedTuple
 import structlog
 
 from chainwatch.promql.evaluation import Limits
+from chainwatch.promql.parser import Query
 from chainwatch.promql.queries import Sample
 from chainwatch.promql.series import STALE, Labels, is_stale
+from chainwatch.rule_engine.interests import Matchers, needs
 from chainwatch.rule_engine.restoring import grace_after, moved
 from chainwatch.rule_engine.signals import RuleOf
 from chainwatch.rules.evaluation import (
@@ -100,6 +102,17 @@ class LiveGroup:
             and self.interval == (placed.group.interval or interval)
             and self.external_url == external_url
         )
+
+    @property
+    def queries(self) -> list[Query]:
+        """The queries of its rules."""
+        return [rule.query for rule in self.placed.group.rules]
+
+    @property
+    def needs(self) -> list[tuple[Matchers, int]]:
+        """What its rules select, and how far back from now they read (milliseconds)."""
+        offset = self.placed.group.query_offset or 0
+        return [need for query in self.queries for need in needs(query, offset)]
 
     # --- what it takes over ---------------------------------------------------------------------------
 

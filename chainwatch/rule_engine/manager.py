@@ -17,7 +17,7 @@ from chainwatch.promql.errors import ParseError
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Matcher
-from chainwatch.rule_engine.interests import Interests, needs
+from chainwatch.rule_engine.interests import Interests
 from chainwatch.rule_engine.lanes import Lanes
 from chainwatch.rule_engine.live_group import LiveGroup
 from chainwatch.rule_engine.restoring import grace_after, restored
@@ -146,16 +146,21 @@ class RuleManager:
         for group in self._groups.values():
             group.end(self._tsdb, now, {rule.key for rule in group.rules} - rules.keys())
         self._groups = groups
-        self._tsdb.keep(_needs(groups.values()))
+        self._tsdb.keep([need for group in groups.values() for need in group.needs])
         self._saver.attach(running.alerting, Severities(settings.severities), link, rules)
-        queries = {group.name: [rule.query for rule in group.placed.group.rules] for group in groups.values()}
         loop = failed.get_loop()
 
         def report(error: BaseException) -> None:
             loop.call_soon_threadsafe(_fail, failed, error)
 
         limits = Limits(seconds=settings.evaluation.timeout)
-        self._lanes.start(groups.values(), Interests(queries), clock, limits, report)
+        self._lanes.start(
+            groups.values(),
+            Interests({name: group.queries for name, group in groups.items()}),
+            clock,
+            limits,
+            report,
+        )
         self._is_restored = True
 
     def _restore(
@@ -191,13 +196,3 @@ def _readable(rules: Iterable[StoredRule]) -> Iterator[PlacedGroup]:
 def _fail(failed: asyncio.Future[None], error: BaseException) -> None:
     if not failed.done():
         failed.set_exception(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
-
-
-def _needs(groups: Iterable[LiveGroup]) -> list[tuple[tuple[Matcher, ...], int]]:
-    """Return what the rules select, and how far back (milliseconds)."""
-    return [
-        need
-        for group in groups
-        for rule in group.placed.group.rules
-        for need in needs(rule.query, group.placed.group.query_offset or 0)
-    ]

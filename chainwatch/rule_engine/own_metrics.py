@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -19,7 +18,7 @@ from chainwatch.operations.invariant_values import invariant_values
 from chainwatch.operations.measures import measure
 from chainwatch.promql.series import NAME, STALE, Labels
 from chainwatch.rule_engine.families import families, families_of_invariants
-from chainwatch.rule_engine.intake import OWN, Intake
+from chainwatch.rule_engine.intake import OWN, Intake, next_time
 from chainwatch.store.errors import StoreError
 
 JOB = "chainwatch"
@@ -70,7 +69,7 @@ class OwnMetrics:
             _log.warning("chainwatch's own metrics were not read", reason=str(error))
             return 0.0
         took = time.monotonic() - began
-        await self._intake.run(lambda: self._append(metrics, is_all=reading is _all))
+        await self._intake.run(OWN, lambda: self._append(metrics, is_all=reading is _all))
         return took
 
     def _read(self, connection: sa.Connection, reading: Reading) -> list[Metric]:
@@ -91,7 +90,7 @@ class OwnMetrics:
         ]
         if not is_all:
             values = {labels: value for labels, value in values.items() if self._last.get(labels) != value}
-        now = self._time = max(math.floor(self._clock() * 1000), self._time + 1)
+        now = self._time = next_time(self._clock, self._time)
         batch = [(labels, (now,), (value,)) for labels, value in values.items()]
         batch += [(labels, (now,), (STALE,)) for labels in gone]
         if batch:

@@ -133,9 +133,11 @@ class Persistence:
         merged = await asyncio.to_thread(self._tsdb.restore, restored.series)
         self._adopt(restored, merged)
         self._loaded.set()
-        _log.info("samples_loaded", series=len(restored.series), seconds=round(self._steady() - began, 3))
+        _log.info(
+            "stored samples are loaded", series=len(restored.series), seconds=round(self._steady() - began, 3)
+        )
         if restored.damaged:
-            _log.error("samples_damaged", rows=restored.damaged, consequence="they are skipped")
+            _log.error("damaged rows of samples were skipped", rows=restored.damaged)
 
     async def stored(self) -> None:
         """Wait until all that was appended before is committed. Raises ``StoreError`` where it could not be.
@@ -169,14 +171,12 @@ class Persistence:
 
     def _note_failure(self, error: StoreError) -> None:
         if not self._failing:
-            _log.error(
-                "samples_not_stored", error=str(error), consequence="they stay in memory until they are"
-            )
+            _log.error("samples cannot be stored yet: they stay in memory", error=str(error))
         self._failing = True
 
     def _note_success(self) -> None:
         if self._failing:
-            _log.info("samples_stored_again")
+            _log.info("samples are stored again")
         self._failing = False
 
     async def _flush(self, database: Database) -> None:

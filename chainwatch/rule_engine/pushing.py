@@ -7,7 +7,6 @@ a push leaves out ends.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.push_groups import Group
 from chainwatch.ingestion.text import OPENMETRICS, Exposition, parse_exposition
 from chainwatch.promql.series import STALE, Labels
-from chainwatch.rule_engine.intake import PUSH, Intake
+from chainwatch.rule_engine.intake import PUSH, Intake, next_time
 from chainwatch.store import push_groups
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
@@ -58,7 +57,7 @@ class PushGroups:
         self._series = 0
         self._changing = asyncio.Lock()
         self._last = 0
-        """The time (Unix ms) of the newest samples: of no series two may have the same."""
+        """The time (Unix ms) of the newest samples."""
 
     async def push(self, labels: Labels, body: bytes, *, content_type: str, replaces_all: bool) -> Appended:
         """Take a push to the group of ``labels``; return what became of its samples once they are stored.
@@ -67,14 +66,14 @@ class PushGroups:
 
         Raises ``IngestionError`` for a body that cannot be taken, which is noted in the group, and ``StoreError``.
         """
-        exposition = await self._intake.run(partial(_parsed, body, content_type))
+        exposition = await self._intake.run(PUSH, partial(_parsed, body, content_type))
         async with self._changing:
             groups = await self._loaded()
             before = groups.get(labels) or Group(labels)
             now = self._clock()
             try:
                 pushed = partial(before.pushed, exposition, now, replaces_all=replaces_all)
-                after = await self._intake.run(pushed)
+                after = await self._intake.run(PUSH, pushed)
                 self._check_size(before, after)
             except IngestionError:
                 if labels in groups:
@@ -134,13 +133,13 @@ class PushGroups:
 
     async def _append(self, values: Callable[[], Mapping[Labels, float]]) -> Appended:
         """Add what ``values`` returns, which is called where samples are appended, as it may be much."""
-        now = self._last = max(math.floor(self._clock() * 1000), self._last + 1)
+        now = self._last = next_time(self._clock, self._last)
 
         def append() -> Appended:
             batch = [(labels, (now,), (value,)) for labels, value in values().items()]
             return self._intake.append(PUSH, batch, now)
 
-        return await self._intake.run(append)
+        return await self._intake.run(PUSH, append)
 
     async def _loaded(self) -> dict[Labels, Group]:
         """Return all groups. Raises ``StoreError``."""

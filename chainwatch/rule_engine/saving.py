@@ -18,6 +18,7 @@ from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.alerting.runtime import AlertingRuntime
 from chainwatch.model import Signal
+from chainwatch.operations.rule_states import RULE_FAILING
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine import signals
 from chainwatch.rule_engine.live_group import Change
@@ -110,7 +111,6 @@ class Saver:
         One that fires and is of no rule's alert ends ``now`` (Unix ms).
         """
         by_print = {alert.fingerprint: alert for alert in active if alert.source == "rule"}
-        own = {signals.RULE_FAILING}
         for one in stored:
             known = by_print.pop(fingerprint(one.signal), None) if one.signal else None
             key = one.rule, Labels(one.labels)
@@ -124,9 +124,11 @@ class Saver:
                 {} if known is None else known.annotations,
                 0.0,
             )
-        self._conditions.restore(alert.signal() for alert in by_print.values() if alert.name in own)
+        self._conditions.restore(alert.signal() for alert in by_print.values() if alert.name == RULE_FAILING)
         self._removed = [
-            alert.signal(now / 1000, signals.GONE) for alert in by_print.values() if alert.name not in own
+            alert.signal(now / 1000, signals.GONE)
+            for alert in by_print.values()
+            if alert.name != RULE_FAILING
         ]
 
     def attach(
@@ -356,7 +358,7 @@ def _job(
 
 
 def _is_failing(signal: Signal) -> bool:
-    return signal.labels["alertname"] == signals.RULE_FAILING
+    return signal.labels["alertname"] == RULE_FAILING
 
 
 def _ended(signal: Signal, at: int, reason: str) -> Signal:

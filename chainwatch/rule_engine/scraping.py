@@ -20,7 +20,7 @@ from chainwatch.ingestion.scraped import SeriesLimits, TargetSeries
 from chainwatch.ingestion.text import OPENMETRICS, KnownSeries, parse_exposition
 from chainwatch.monitor.companions import Tasks
 from chainwatch.promql.series import Labels
-from chainwatch.rule_engine.intake import SCRAPE, Intake
+from chainwatch.rule_engine.intake import SCRAPE, Intake, next_time
 from chainwatch.support.dns import Connector
 from chainwatch.support.http_client import Redirected, refuse_redirects
 
@@ -118,7 +118,9 @@ class Target:
         except ScrapeError as error:
             problem = str(error)
         took = time.monotonic() - began
-        problem = await self._intake.run(partial(self._append, body, is_openmetrics, problem, took, now))
+        problem = await self._intake.run(
+            SCRAPE, partial(self._append, body, is_openmetrics, problem, took, now)
+        )
         if problem and not self._said:
             _log.warning("a scrape failed", job=self._settings.job, target=self._address, reason=problem)
         elif self._said and not problem:
@@ -131,10 +133,10 @@ class Target:
         self._series.live |= {
             labels for labels, _, _ in self._series.report(dict.fromkeys(REPORTS, 0.0), now)
         }
-        await self._intake.run(lambda: self._intake.append(SCRAPE, self._series.fail(now), now))
+        await self._intake.run(SCRAPE, lambda: self._intake.append(SCRAPE, self._series.fail(now), now))
 
     def _next_time(self) -> int:
-        self._time = max(math.floor(self._clock() * 1000), self._time + 1)
+        self._time = next_time(self._clock, self._time)
         return self._time
 
     def _append(self, body: bytes, is_openmetrics: bool, problem: str, took: float, now: int) -> str:

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.model import RULE, SENT_SEVERITY, Signal
-from chainwatch.operations.rule_states import RULE_FAILING as RULE_FAILING
-from chainwatch.promql.arithmetic import format_float
+from chainwatch.operations.rule_states import RULE_FAILING
+from chainwatch.promql.numbers import format_float
 from chainwatch.rules.evaluation import Alert
-from chainwatch.support.bounds import LABEL_MAX, cut, cut_labels
+from chainwatch.support.bounds import LABEL_MAX, cut
 
 GONE = "rule removed"
 EVALUATED = "evaluated"
@@ -30,18 +30,13 @@ class RuleOf(NamedTuple):
 
 
 def signal_labels(alert: Alert, rule: RuleOf, severities: Severities) -> dict[str, str]:
-    """Return the labels of the alert in chainwatch: a severity of ours, the rule's own beside it, and the rule."""
+    """Return the labels of the alert in chainwatch: a severity of chainwatch, the rule's own beside it, and the group."""
     given = {
         name: _storable(value)
         for name, value in alert.labels.items()
         if "\0" not in name and name not in _MINE
     }
-    sent = given.get("severity", "")
-    severity = severities.of(sent)
-    labels = cut_labels(given) | {"severity": severity, RULE: cut(_storable(rule.group), LABEL_MAX)}
-    if sent != severity:
-        labels[SENT_SEVERITY] = cut(sent, LABEL_MAX)
-    return labels
+    return severities.stored_labels(given) | {RULE: cut(_storable(rule.group), LABEL_MAX)}
 
 
 def annotations_of(alert: Alert, rule: RuleOf, external_url: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
-from chainwatch.promql.arithmetic import format_float
 from chainwatch.promql.errors import PromqlError
+from chainwatch.promql.numbers import format_float
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Matrix, Scalar, String, Vector, evaluate, evaluate_range
 from chainwatch.promql.series import Series

@@ -127,7 +127,7 @@ def evaluate_group(
             yield RuleResult(rule, before, [], moment, str(error))
             continue
         except Exception as error:  # noqa: BLE001 - one rule must not silence the others of its group
-            _log.exception("rule_evaluation_fault", rule=rule.name)
+            _log.exception("the evaluation of a rule failed", rule=rule.name)
             yield RuleResult(rule, before, [], moment, f"{type(error).__name__}: {error}"[:500])
             continue
         series = frozenset(labels for labels, _ in samples) if samples else frozenset()

@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote_plus
 
 from chainwatch.promql.lexer import parse_duration
+from chainwatch.promql.numbers import format_general, format_special
 from chainwatch.promql.syntax import compile_pattern, expand_references
 from chainwatch.rules.template_nodes import TemplateError
 
@@ -49,7 +49,7 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return _shortest(value)
+        return format_general(value)
     if isinstance(value, Record):
         return "{" + " ".join(show(one) for one in value.values()) + "}"
     if isinstance(value, dict):
@@ -64,29 +64,9 @@ def is_true(value: Any) -> bool:
     return bool(value) if not isinstance(value, Time) else True
 
 
-def _shortest(value: float) -> str:
-    """Return the shortest digits that mean ``value``; with an exponent below 1e-4 and from 1e+06 on, as ``%v`` does."""
-    if not math.isfinite(value):
-        return _special(value)
-    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
-    assert isinstance(exponent, int)
-    place = len(digits) + exponent - 1
-    if value == 0:
-        return "-0" if sign else "0"
-    if -4 <= place < 6:
-        text = format(Decimal(repr(value)), "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    first, *rest = map(str, digits)
-    return f"{'-' if sign else ''}{first}{'.' if rest else ''}{''.join(rest)}e{place:+03d}"
-
-
-def _special(value: float) -> str:
-    return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
-
-
 def _significant(value: float) -> str:
     """Return ``%.4g``."""
-    return f"{value:.4g}" if math.isfinite(value) else _special(value)
+    return f"{value:.4g}" if math.isfinite(value) else format_special(value)
 
 
 def _as_float(value: Any) -> float:
@@ -149,10 +129,10 @@ def _formatted(flags: str, width: int, precision: str | None, verb: str, value: 
     elif (verb in "feEgGF" and isinstance(value, float)) or (verb == "v" and isinstance(value, float)):
         verb = "g" if verb == "v" else verb
         if not math.isfinite(value):
-            text = _special(value)
+            text = format_special(value)
             flags = flags.replace("0", "")
         elif digits is None and verb in "gG":
-            text = _shortest(value)
+            text = format_general(value)
         else:
             text = format(value, f".{6 if digits is None else digits}{verb}")
     elif verb in "dxXobc" and isinstance(value, int) and not isinstance(value, bool):

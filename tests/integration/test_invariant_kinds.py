@@ -562,8 +562,13 @@ def ground(anvil_binary: Path) -> Iterator[Ground]:
             missing("solc", str(error))
 
 
+def violated(database: Database) -> dict[str, Alert]:
+    """The alerts by their invariants, also those that have ended."""
+    return {a.labels["invariant"]: a for a in raised(database, "InvariantViolated")}
+
+
 def firing(database: Database) -> dict[str, Alert]:
-    return {a.labels["invariant"]: a for a in raised(database, "InvariantViolated") if a.state == "firing"}
+    return {name: alert for name, alert in violated(database).items() if alert.state == "firing"}
 
 
 def answered(database: Database, name: str) -> int:
@@ -594,7 +599,7 @@ async def test_each_is_raised_at_the_block_that_breaks_it_alone_and_ends(
                 if was_common or is_common:  # networks are compared once each has a later block
                     ground.mine()
                 await _until_only(database, name)
-                noted = firing(database)[name].annotations
+                noted = violated(database)[name].annotations
                 assert int(noted["block"]) == heights[noted["block_network"]], name
                 mend = case.mends
             mend()
@@ -607,8 +612,9 @@ async def test_each_is_raised_at_the_block_that_breaks_it_alone_and_ends(
 
 
 async def _until_only(database: Database, name: str) -> None:
+    """Wait until it was raised, and no other fires; one that holds again at the next block may have ended."""
     try:
-        await until(lambda: firing(database).keys() == {name}, 5)
+        await until(lambda: name in violated(database) and firing(database).keys() <= {name}, 5)
     except TimeoutError:
         with database.reading() as connection:
             checks = [(c.block, c.holds, c.error) for c in invariants.checks(connection, name)[-3:]]

@@ -14,7 +14,7 @@ from tests.support.pipelines import flow_pipeline
 
 
 @given(data=st.data(), world=worlds())
-@settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=30, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 def test_the_index_is_what_the_transfers_are_however_late_and_often_it_is_written(
     engine: sa.Engine, data: st.DataObject, world: World
 ) -> None:

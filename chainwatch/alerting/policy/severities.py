@@ -9,6 +9,7 @@ import msgspec
 
 from chainwatch.grammar.matchers import LabelTest, Matcher, Matchers, tests_of
 from chainwatch.model import SENT_SEVERITY, SEVERITIES, SEVERITY_NAMES
+from chainwatch.support.bounds import LABEL_MAX, cut, cut_labels
 
 OTHERWISE = "P2"
 """What every other severity stands for, and none."""
@@ -23,6 +24,16 @@ class Severities(msgspec.Struct, frozen=True):
         """Return what the label ``severity`` that a program sent stands for; empty for none."""
         name = sent.lower()
         return SEVERITY_NAMES.get(name) or self.configured.get(name, OTHERWISE)
+
+    def stored_labels(self, sent: Mapping[str, str]) -> dict[str, str]:
+        """Return labels that a program sent as they are stored: shortened, with one of chainwatch's severities.
+
+        Where that is not the severity that was sent, the label ``__severity__`` has this one.
+        """
+        named = sent.get("severity", "")
+        severity = self.of(named)
+        labels = cut_labels(sent) | {"severity": severity}
+        return labels if named == severity else labels | {SENT_SEVERITY: cut(named, LABEL_MAX)}
 
     def tests(self, matchers: Matchers) -> list[LabelTest] | None:
         """Return ``matchers`` as tests of labels as they are sent; None where no alert passes.

@@ -21,7 +21,7 @@ from chainwatch.api.alertmanager.errors import INVALID_TYPE, REQUIRED, TOO_FEW, 
 from chainwatch.grammar.matchers import LabelTest, build_tests, takes
 from chainwatch.model import RULE, SENT_SEVERITY
 from chainwatch.operations.tested_silences import WantedSilence
-from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut, cut_labels
+from chainwatch.support.bounds import ANNOTATION_MAX, LABEL_MAX, cut
 from chainwatch.support.nesting import decode_json
 
 TEXT_MAX = 10_000
@@ -134,12 +134,7 @@ def _what_is_wrong(alert: _Alert, ends_by: float) -> str:
 
 
 def _submission(alert: _Alert, severities: Severities) -> Submission:
-    sent = alert.labels.get("severity", "")
-    severity = severities.of(sent)
-    own = {"alertname": alert.labels.get("alertname", ""), "severity": severity}
-    labels = cut_labels(alert.labels) | {"alertname": cut(own["alertname"], LABEL_MAX), "severity": severity}
-    if sent != severity:
-        labels[SENT_SEVERITY] = cut(sent, LABEL_MAX)
+    labels = {"alertname": ""} | severities.stored_labels(alert.labels)
     annotations = normal_annotations(alert.annotations, alert.labels)
     url = cut(alert.generator_url, ANNOTATION_MAX)
     return Submission(fingerprint(labels), labels, annotations, alert.starts_at, alert.ends_at, url)

@@ -87,14 +87,13 @@ def route(
 async def _run(
     request: web.Request, fields: MultiMapping[str], samples: Tsdb, turns: ClientTurns, now: float
 ) -> Shown:
-    query = query_of(fields)
     text = fields.get("at", "").strip()
     try:
         at = parse_time(text) if text else round(now * 1000)
     except ValueError as error:
         raise Refused("bad_data", str(error)) from None
     length = RANGES[_range(fields)] * 1000
-    return await in_turn(request, turns, lambda budget: _shown(samples, budget, query, at, length))
+    return await in_turn(request, turns, lambda budget: _shown(samples, budget, query_of(fields), at, length))
 
 
 def _shown(samples: Tsdb, budget: Budget, query: Query, at: int, length: int) -> Shown:

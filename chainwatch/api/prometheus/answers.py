@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,6 +10,7 @@ from aiohttp import hdrs, web
 
 from chainwatch.api.problems import PROBLEM, Handler
 from chainwatch.api.prometheus.paths import is_query_path
+from chainwatch.promql.numbers import format_float
 from chainwatch.promql.queries import Matrix, Sample, Scalar, String, Vector
 from chainwatch.promql.series import Labels, Series
 
@@ -75,7 +74,7 @@ def query_data(result: Result, at: int, stats: Mapping[str, Any] | None = None) 
         case Matrix(series=series):
             kind, content = "matrix", _matrix(series)
         case Scalar(value=value):
-            kind, content = "scalar", f'[{time_text(at)},"{_digits(value)}"]'.encode()
+            kind, content = "scalar", f'[{time_text(at)},"{format_float(value)}"]'.encode()
         case String(value=text):
             kind, content = "string", f"[{time_text(at)},".encode() + encode(text) + b"]"
     noted = b',"stats":' + encode(stats) if stats is not None else b""
@@ -99,7 +98,7 @@ def value_text(value: float) -> str:
     text = repr(value)
     if "e" in text and not 1e-6 <= abs(value) < 1e21:
         return text
-    return _digits(value)
+    return format_float(value)
 
 
 @web.middleware
@@ -120,16 +119,6 @@ async def translate_problems(request: web.Request, handler: Handler) -> web.Stre
 
 
 _OF_THE_BODY = (hdrs.CONTENT_TYPE, hdrs.CONTENT_LENGTH)
-
-
-def _digits(value: float) -> str:
-    """Return the shortest digits that mean ``value``, never with an exponent."""
-    if value != value:
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    text = repr(value)
-    return (format(Decimal(text), "f") if "e" in text else text).removesuffix(".0")
 
 
 def _kind(status: int) -> str:

@@ -71,6 +71,8 @@ def routes(engine: RuleEngine, turns: ClientTurns) -> list[web.RouteDef]:
 
 
 class _Api:
+    """The handlers. Expressions are parsed in turn too: long ones take as long as queries."""
+
     def __init__(self, engine: RuleEngine, turns: ClientTurns) -> None:
         self._engine = engine
         self._samples = engine.tsdb
@@ -79,11 +81,13 @@ class _Api:
     async def query(self, request: web.Request, fields: Fields) -> web.Response:
         limit = limit_of(fields)
         at = time_of(fields, "time", _now())
-        seconds = _timeout(fields)
-        wanted = Wanted(query_of(fields), _look_back(fields), limit, bool(text_of(fields, "stats")))
-        return await self._run(
-            request, lambda budget: operations.query_at(self._samples, budget, wanted, at), seconds
-        )
+        seconds, look_back, stats = _timeout(fields), _look_back(fields), bool(text_of(fields, "stats"))
+
+        def work(budget: Budget) -> bytes:
+            wanted = Wanted(query_of(fields), look_back, limit, stats)
+            return operations.query_at(self._samples, budget, wanted, at)
+
+        return await self._run(request, work, seconds)
 
     async def query_range(self, request: web.Request, fields: Fields) -> web.Response:
         limit = limit_of(fields)
@@ -102,43 +106,63 @@ class _Api:
                 f"exceeded maximum resolution of {POINTS_OF_A_SERIES:,} points per timeseries. "
                 "Try decreasing the query resolution (?step=XX)",
             )
-        seconds = _timeout(fields)
-        query = query_of(fields, over_range=True)
-        wanted = Wanted(query, _look_back(fields), limit, bool(text_of(fields, "stats")))
-        return await self._run(
-            request,
-            lambda budget: operations.query_range(self._samples, budget, wanted, start, end, step),
-            seconds,
-        )
+        seconds, look_back, stats = _timeout(fields), _look_back(fields), bool(text_of(fields, "stats"))
+
+        def work(budget: Budget) -> bytes:
+            wanted = Wanted(query_of(fields, over_range=True), look_back, limit, stats)
+            return operations.query_range(self._samples, budget, wanted, start, end, step)
+
+        return await self._run(request, work, seconds)
 
     async def exemplars(self, request: web.Request, fields: Fields) -> web.Response:
         """Answer that there are none: samples are kept without them."""
         start, end = time_of(fields, "start", -TIME_MAX), time_of(fields, "end", TIME_MAX)
         if end < start:
             raise Refused("bad_data", "end timestamp must not be before start timestamp")
-        query_of(fields)
-        return answer(success(b"[]"))
+
+        def work() -> bytes:
+            query_of(fields)
+            return success(b"[]")
+
+        return await self._list(request, work)
 
     async def series(self, request: web.Request, fields: Fields) -> web.Response:
-        chosen = matcher_sets_of(fields, needed=True), *_bounds(fields), limit_of(fields)
-        return await self._list(request, lambda: operations.list_series(self._samples, *chosen))
+        (start, end), limit = _bounds(fields), limit_of(fields)
+
+        def work() -> bytes:
+            return operations.list_series(
+                self._samples, matcher_sets_of(fields, needed=True), start, end, limit
+            )
+
+        return await self._list(request, work)
 
     async def labels(self, request: web.Request, fields: Fields) -> web.Response:
-        chosen = matcher_sets_of(fields), *_bounds(fields), limit_of(fields)
-        return await self._list(request, lambda: operations.list_names(self._samples, *chosen))
+        (start, end), limit = _bounds(fields), limit_of(fields)
+
+        def work() -> bytes:
+            return operations.list_names(self._samples, matcher_sets_of(fields), start, end, limit)
+
+        return await self._list(request, work)
 
     async def values(self, request: web.Request, fields: Fields) -> web.Response:
         name = _unescaped(request.match_info["name"])
-        chosen = matcher_sets_of(fields), *_bounds(fields), limit_of(fields)
-        return await self._list(request, lambda: operations.list_values(self._samples, name, *chosen))
+        (start, end), limit = _bounds(fields), limit_of(fields)
+
+        def work() -> bytes:
+            return operations.list_values(self._samples, name, matcher_sets_of(fields), start, end, limit)
+
+        return await self._list(request, work)
 
     async def metadata(self, request: web.Request, fields: Fields) -> web.Response:
         metric, limit = text_of(fields, "metric"), limit_of(fields)
         return await self._list(request, lambda: operations.list_metadata(self._samples, metric, limit))
 
     async def rules(self, request: web.Request, fields: Fields) -> web.Response:
-        wanted = wanted_rules(fields)
-        return await self._list(request, lambda: success(encode(listed_rules(self._engine.groups(), wanted))))
+
+        def work() -> bytes:
+            return success(encode(listed_rules(self._engine.groups(), wanted_rules(fields))))
+
+        return await self._list(request, work)
 
     async def alerts(self, request: web.Request, fields: Fields) -> web.Response:
         return await self._list(request, lambda: success(encode(listed_alerts(self._engine.groups()))))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from chainwatch.api.prometheus.answers import Refused
 from chainwatch.api.prometheus.parameters import Fields, invalid, limit_of, matcher_sets_of, text_of
+from chainwatch.promql.numbers import format_exponential
 from chainwatch.promql.syntax import Matcher
 from chainwatch.rules.evaluation import Alert
 from chainwatch.rules.model import AlertingRule
@@ -136,7 +136,7 @@ def _alert(alert: Alert) -> dict[str, Any]:
         "annotations": alert.annotations,
         "state": alert.state,
         "activeAt": _moment(alert.active_at / 1000),
-        "value": _exponential(alert.value),
+        "value": format_exponential(alert.value),
     }
     if alert.keep_firing_since is not None:
         shown["keepFiringSince"] = _moment(alert.keep_firing_since / 1000)
@@ -160,13 +160,3 @@ def _moment(at: float | None) -> str:
     except OverflowError:
         return NEVER
     return f"{text.rstrip('0')}Z" if "." in text else f"{text}Z"
-
-
-def _exponential(value: float) -> str:
-    """Return a float with an exponent, as Go's ``strconv.FormatFloat(value, 'e', -1, 64)``."""
-    if not math.isfinite(value):
-        return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
-    if value == 0:
-        return f"{value:.0e}"
-    digits = repr(value).lstrip("-").split("e")[0].replace(".", "").strip("0")
-    return f"{value:.{len(digits) - 1}e}"

@@ -63,7 +63,7 @@ class HistoryParser(Parser):
                 name.column, f"{name.text} takes one value", f"such as {name.text}(owners)"
             )
         now = arguments[0]
-        before = self._at(now, self._own_path(now, name), PREVIOUS)
+        before = self._at(self._own_path(now, name), PREVIOUS)
         return self._whole(name, self.build.made(f"({now.code} != {before})", "bool", [now]))
 
     def _delta(self, name: Token, arguments: Sequence[Term]) -> Term:
@@ -78,7 +78,7 @@ class HistoryParser(Parser):
             raise self.build.error(window.start, f"expected {error}") from error
         if not 1 <= seconds <= WINDOW_MAX or seconds != int(seconds):
             raise self.build.error(window.start, "a time of whole seconds, up to a year")
-        before = self._at(now, self._own_path(now, name), earlier(int(seconds)))
+        before = self._at(self._own_path(now, name), earlier(int(seconds)))
         return self._whole(name, self.build.made(f"({now.code} - {before})", "int", [now], now.bits + 1))
 
     def _whole(self, name: Token, term: Term) -> Term:
@@ -92,7 +92,7 @@ class HistoryParser(Parser):
             raise self.build.error(term.start, what, "name the value, or one of its fields or elements")
         return read.path
 
-    def _at(self, term: Term, path: Path, time: str) -> str:
+    def _at(self, path: Path, time: str) -> str:
         """Return the code of the value at ``path`` as it was at ``time``."""
         there = replace(path, text=f"{time}.{path.text}", steps=(time, *path.steps))
         code = "event.args" + "".join(f"[{step!r}]" for step in there.steps)

@@ -151,7 +151,7 @@ async def test_groups_outlive_the_process(serving: Serving) -> None:
     async with taking(serving) as served:
         repeating = asyncio.ensure_future(served.rules.pushed_groups(served.running).repeat())
         async with asyncio.timeout(5):
-            while not served.rules.tsdb.metadata("a"):
+            while len(stored(served)) < 2:
                 await asyncio.sleep(0.01)
         repeating.cancel()
         assert stored(served)['a{job="a"}'] == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from chainwatch.ingestion.known_labels import KnownLabels
 from chainwatch.ingestion.model import IngestionError, Metadata, Parsed, WrongFormat
 from chainwatch.ingestion.remote_write import (
+    ENTRIES_MAX,
     NATIVE_HISTOGRAMS,
     SIZE_MAX,
+    SYMBOL_MAX,
     V1,
     V2,
     message_of,
@@ -216,6 +219,15 @@ def test_a_bomb_is_refused_by_the_size_that_it_declares() -> None:
         parse_remote_write(snappy(b"\0" * (SIZE_MAX + 1)), V1, KnownLabels())
 
 
+def test_series_of_version_2_share_the_text_of_their_symbols() -> None:
+    """Else a small request with a long symbol for many series would fill the memory."""
+    values = [({"__name__": "a", "x": "v" * 3_000, "y": str(number)}, [(1, 1.0)], 0) for number in range(3)]
+    texts = [labels["x"] for labels, _, _ in v2(*values).series]
+    assert len(set(map(id, texts))) == 1
+    (labels, _, _) = v2(({"__name__": "a", "x": "v" * 1_000_000}, [(1, 1.0)], 0)).series[0]
+    assert len(labels["x"]) == SYMBOL_MAX
+
+
 @pytest.mark.parametrize("body", [b"", b"\xff" * 20, b"\x05\x00", snappy(b"\xff\xff"), snappy(b"no message")])
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     for message in (V1, V2):
@@ -230,3 +242,20 @@ def test_any_content_is_read_or_refused(content: bytes, message: str, is_packed:
     except IngestionError:
         return
     assert all(len(times) == len(values) for _, times, values in parsed.series)
+
+
+def test_a_series_with_very_many_labels_one_of_them_twice_is_refused_in_no_time() -> None:
+    names = [("__name__", "a"), *((f"l{number}", "") for number in range(30_000)), ("l29999", "")]
+    began = time.process_time()
+    refusals = v1(series_v1(names, [(1, 1.0)])).refusals
+    assert (refusals.numbers, "l29999" in str(refusals)) == ({"invalid series": 1}, True)
+    assert time.process_time() - began < 5  # a minute, if each were compared with each
+
+
+@pytest.mark.parametrize(
+    ("message", "entry"),
+    [(V1, field(1, b"")), (V1, field(3, b"")), (V2, field(4, b"")), (V2, field(5, b""))],
+)
+def test_a_request_of_very_many_empty_entries_is_refused_whole(message: str, entry: bytes) -> None:
+    with pytest.raises(TooLarge, match=f"at most {ENTRIES_MAX}"):
+        parse_remote_write(snappy(entry * (ENTRIES_MAX + 1)), message, KnownLabels())

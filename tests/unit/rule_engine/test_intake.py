@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine import intake
-from chainwatch.rule_engine.intake import OWN, PUSH, Intake
+from chainwatch.rule_engine.intake import OWN, PUSH, SCRAPE, Intake
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb.model import Batch, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
@@ -41,8 +42,20 @@ async def test_a_large_batch_is_appended_in_parts_that_hold_nobody_up() -> None:
 async def test_nothing_is_taken_before_what_is_older_is_there() -> None:
     loaded = asyncio.Event()
     taking = Intake(Tsdb(), loaded)
-    work = asyncio.ensure_future(taking.run(lambda: 5))
+    work = asyncio.ensure_future(taking.run(PUSH, lambda: 5))
     await asyncio.sleep(0.05)
     assert not work.done()
     loaded.set()
     assert await work == 5
+
+
+async def test_a_source_that_sends_much_holds_up_no_other() -> None:
+    loaded = asyncio.Event()
+    loaded.set()
+    taking, is_read = Intake(Tsdb(), loaded), threading.Event()
+    much = asyncio.ensure_future(taking.run(SCRAPE, lambda: is_read.wait(30)))
+    try:
+        assert await asyncio.wait_for(taking.run(PUSH, lambda: 5), 10) == 5
+    finally:
+        is_read.set()
+        await much
