@@ -51,7 +51,9 @@ _HELD_MAX = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one evaluation may take: samples read, series selected at once, steps of a range or subquery, seconds."""
+    """What one evaluation may take: samples read for one time, series selected at once, steps of a range or subquery,
+    seconds.
+    """
 
     samples: int = 50_000_000
     series: int = 200_000
@@ -100,6 +102,14 @@ class Evaluation:
         self._until = self._clock() + self._limits.seconds
         self._left = self._limits.samples
         self._check_at = self._left - _CHECK_EVERY
+        self._spent_before = 0
+
+    def begin_step(self) -> None:
+        """Let the limit of samples count anew, for the next time of the same query; that of seconds goes on."""
+        spent = self._limits.samples - self._left
+        self._spent_before += spent
+        self._left += spent
+        self._check_at += spent
 
     def share(self, nodes: frozenset[int]) -> None:
         """Compute the results of these nodes (by ``id``) once for each time, in place of those shared so far."""
@@ -108,7 +118,7 @@ class Evaluation:
     @property
     def spent(self) -> int:
         """How many samples were counted since ``begin``."""
-        return self._limits.samples - self._left
+        return self._spent_before + self._limits.samples - self._left
 
     @property
     def limits(self) -> Limits:

@@ -126,6 +126,7 @@ def evaluate_range_with(
     found: dict[Labels, Series] = {}
     points = 0
     for at in range(start, end + 1, step):
+        evaluation.begin_step()
         evaluation.spend(1)
         if query.type == SCALAR:
             samples = [Sample(Labels(), evaluation.number(query.root, at))]

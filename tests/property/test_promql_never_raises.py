@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainwatch.promql.errors import EvaluationError, LimitExceeded, ParseError
-from chainwatch.promql.evaluation import Limits
+from chainwatch.promql.evaluation import Evaluation, Limits
 from chainwatch.promql.parser import parse
-from chainwatch.promql.queries import Vector, evaluate, evaluate_range
+from chainwatch.promql.queries import Vector, evaluate, evaluate_range, evaluate_range_with
 from chainwatch.promql.series import STALE, Labels, MemorySource, Series
 from chainwatch.promql.signatures import PARAMETERS, SIGNATURES
 
@@ -164,6 +164,19 @@ def test_the_order_of_series_does_not_matter(order: random.Random) -> None:
         assert sorted(first.samples) == sorted(second.samples)
 
 
+def test_the_samples_of_a_range_are_limited_for_each_time_alone() -> None:
+    times = range(0, 600_000, 1000)
+    evaluation = Evaluation(
+        MemorySource([Series(Labels({"__name__": "a"}), times, times)]),
+        0,
+        600_000,
+        limits=Limits(samples=100),
+    )
+    (series,) = evaluate_range_with(evaluation, parse("rate(a[1m])"), 1000, 600_000, 1000).series
+    assert len(series.times) == 600
+    assert evaluation.spent > 30_000
+
+
 def test_limits_cut_off() -> None:
     source = MemorySource(
         Series(Labels({"__name__": "a", "c": str(index)}), range(0, 600_000, 1000), range(600))
@@ -179,6 +192,13 @@ def test_limits_cut_off() -> None:
         evaluate(parse("sum_over_time(a[10m:1s])"), source, 600_000, limits=Limits(steps=5))
     with pytest.raises(LimitExceeded, match="more than 5 steps"):
         evaluate_range(query, source, 0, 600_000, 1000, limits=Limits(steps=5))
+    with pytest.raises(LimitExceeded, match="more than 1,000 samples"):
+        evaluate_range(query, source, 0, 600_000, 100_000, limits=Limits(samples=1000))
+    seconds = iter(range(1000))
+    with pytest.raises(LimitExceeded, match="longer than 5 seconds"):
+        evaluate_range(
+            query, source, 0, 600_000, 1000, limits=Limits(seconds=5), clock=lambda: float(next(seconds))
+        )
     seconds = iter(range(1000))
     with pytest.raises(LimitExceeded, match="longer than 1 seconds"):
         evaluate(query, source, 600_000, limits=Limits(seconds=1), clock=lambda: float(next(seconds)))

@@ -152,12 +152,14 @@ async def test_the_server_answers_while_long_selectors_are_read(serving: Serving
     selector = "{" + ",".join(f'a{number}!="x"' for number in range(1500)) + ',a="b"}'
     async with serving() as served:
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/series", data=[("match[]", selector)] * 5))
-        turns = 0
+        began = time.process_time()
+        slowest = 0.0
         while not asked.done():
+            before = time.thread_time()  # of the event loop's thread alone, however busy the machine is
             await asyncio.sleep(0.001)
-            turns += 1
+            slowest = max(slowest, time.thread_time() - before)
         assert await asked == (200, {"status": "success", "data": []})
-        assert turns > 20, "of the event loop, which has one or two for each selector that it reads itself"
+        assert slowest < (time.process_time() - began) / 3
 
 
 async def test_a_long_query_sees_no_later_push_and_holds_none_up(serving: Serving) -> None:
