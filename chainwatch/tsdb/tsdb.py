@@ -255,6 +255,12 @@ class Tsdb:
         journal: Entries | None,
     ) -> bool:
         """Add what may be added; return whether anything was."""
+        if (
+            series.times
+            and series.newest > ahead
+            and any(now - series.window < time <= ahead for time in times)
+        ):
+            self._cut(series, now)
         head_times, head_values = series.growing()
         before = len(head_times)
         oldest = now - series.window
@@ -295,6 +301,15 @@ class Tsdb:
             while self.bytes > self.limits.bytes and series.chunks:
                 self.bytes -= series.drop_oldest()
         return True
+
+    def _cut(self, series: StoredSeries, now: int) -> None:
+        """Forget what a clock that was ahead has left: it would keep all other samples out until then."""
+        self.bytes -= series.bytes
+        series.cut(now)
+        if series.times:
+            self.bytes += series.bytes
+        else:
+            self._index.remove(series)  # until it has a sample again
 
     def _set_windows(self) -> None:
         if self._asked is None:
