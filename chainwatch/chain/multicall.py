@@ -1,7 +1,8 @@
 """Many reads in one `eth_call`: the function ``aggregate3`` of the contract Multicall3.
 
 Source: https://github.com/mds1/multicall3 and https://www.multicall3.com. Each call may fail by itself. All run on the
-gas of one call, and have the contract as their sender: a call that fails here is asked for alone before it counts as failed.
+gas of one call, and have the contract as their sender: a call that fails here is asked for alone before it counts as failed,
+and so are all where little gas was left at the end.
 """
 
 from __future__ import annotations

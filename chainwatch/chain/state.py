@@ -86,6 +86,15 @@ class BlockField(msgspec.Struct, frozen=True):
 
 Read = ContractCall | Balance | Storage | Code | Nonce | ProvenField | BlockField
 
+GAS_LEFT = 1_000_000
+"""Gas that each of the calls made together had at least, or none of their results counts."""
+GAS_PROBE = ContractCall((9).to_bytes(20), GAS_LEFT.to_bytes(4) + bytes(209))
+"""A call that takes just that gas, made after all others: the precompile BLAKE2F takes one for each round (EIP-152).
+
+A call may burn most of the gas that is left and return nevertheless; one after it may take its lack of gas for an answer,
+as a contract does that catches errors of others. Where there is no such precompile, nothing is known of that.
+"""
+
 Value = bytes | int
 
 
@@ -198,8 +207,9 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
     indexes = list(joined)
     chunks = [indexes[i : i + together.size] for i in range(0, len(indexes), together.size)]
     rest = sorted({*range(len(reads))} - {*joined})
+    last = () if together.is_apart(GAS_PROBE) else (GAS_PROBE,)
     calls = [
-        *(_joined_call(contract, [joined[i] for i in chunk], at) for chunk in chunks),
+        *(_joined_call(contract, [*(joined[i] for i in chunk), *last], at) for chunk in chunks),
         *(_call(reads[i], at) for i in rest),
     ]
     try:
@@ -218,14 +228,17 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
         found[i] = _outcome(endpoint, reads[i], result, at)
     failed: list[int] = []
     for chunk, result in zip(chunks, results, strict=False):
-        answered = _joined_outcomes(endpoint, question, [reads[i] for i in chunk], result)
+        answered = _joined_outcomes(endpoint, question, [*(reads[i] for i in chunk), *last], result)
+        if last and answered.pop() is None:  # any of them may have had too little gas
+            answered = [None] * len(chunk)
         found |= {i: one for i, one in zip(chunk, answered, strict=True) if one is not None}
         failed += [i for i, one in zip(chunk, answered, strict=True) if one is None]
     if failed:
-        again = await _alone(endpoint, at, [reads[i] for i in failed])
-        found |= zip(failed, again, strict=True)
+        asked = [*(reads[i] for i in failed), *last]
+        again = await _alone(endpoint, at, asked)
+        found |= zip(failed, again, strict=False)
         if together.is_possible(question.block.number):
-            _note_failed(together, [(reads[i], found[i]) for i in failed])
+            _note_failed(together, list(zip(asked, again, strict=True)))
     return [found[i] for i in range(len(reads))]
 
 

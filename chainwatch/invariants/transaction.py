@@ -49,6 +49,7 @@ class InvariantTransaction:
         self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
         checker.kept_transfers.begin(work.connection)
+        checker.kept_events.begin(work.connection)
 
     @cached_property
     def _running(self) -> Running:
@@ -72,8 +73,8 @@ class InvariantTransaction:
         """Store events; blocks with an event at which an invariant is checked are noted."""
         if not found:
             return
-        rows = [(e.network, e.block, e.log_index, *e.kind, e.timestamp, e.args) for e in found]
-        invariant_events.add_events(self._connection, rows)
+        invariant_events.add_events(self._connection, [one.row for one in found])
+        self._checker.kept_events.add(found)
         for event in found:
             header = Header(event.block, event.block_hash, b"", event.timestamp)
             for where in (None, *event.args):
@@ -113,15 +114,17 @@ class InvariantTransaction:
     def _completed(self, invariant: Invariant, reading: Reading) -> dict[str, object]:
         """Return the content with the values that need no node: those of the block and of stored events."""
         header = Header(reading.block, reading.hash, b"", reading.timestamp)
+        place = (reading.network, reading.timestamp, reading.block)
         return {
             **(reading.content or {}),
             **of_block(invariant, header, reading.network),
-            **measure(self._connection, invariant, reading.network, reading.timestamp, reading.block),
+            **measure(self._connection, self._checker.kept_events, invariant, *place),
         }
 
     def roll_back(self, network: str, block: int, found: Sequence[CountedEvent]) -> None:
         """Undo what belongs to blocks of ``network`` after ``block``."""
         invariants.roll_back(self._connection, network, block)
+        self._checker.kept_events.forget(network)
         self._is_loaded = False
         self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
         for name, invariant in self._running.invariants.items():
@@ -151,6 +154,7 @@ class InvariantTransaction:
         """Undo events that were never in the chain."""
         invariant_events.drop_events(self._connection, network, [(e.block, e.log_index) for e in found])
         if found:
+            self._checker.kept_events.forget(network)
             self._remeasured.add(network)
 
     # --- judging
@@ -180,7 +184,7 @@ class InvariantTransaction:
             if (one := running.invariants.get(name)) is not None:
                 again = bool(self._remeasured.intersection(one.networks))
                 if again:
-                    measure_again(self._connection, one, self._remeasured)
+                    measure_again(self._connection, self._checker.kept_events, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
             judging.judge(
@@ -190,6 +194,7 @@ class InvariantTransaction:
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
         kept_transfers.commit(self._connection)
+        self._checker.kept_events.commit(self._connection)
         sessions.settle(self._work, running, self._before, waiting, now)
 
     def _follow_lists(self, judged: Mapping[str, Judging]) -> None:
@@ -218,8 +223,7 @@ class InvariantTransaction:
 
     def store_unjudged(self, found: Sequence[CountedEvent], names: Sequence[str]) -> None:
         """Store events that are found again."""
-        rows = [(e.network, e.block, e.log_index, *e.kind, e.timestamp, e.args) for e in found]
-        invariant_events.add_events(self._connection, rows)
+        invariant_events.add_events(self._connection, [one.row for one in found])
 
     def judge_again(self, page: Page) -> int | None:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""

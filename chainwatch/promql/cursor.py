@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 
-from chainwatch.promql.errors import ParseError, Unsupported
+from chainwatch.promql.errors import ParseError, Unsupported, quoted
 from chainwatch.promql.lexer import Token, error_at, parse_duration, parse_number, tokenize, unquote
 from chainwatch.promql.syntax import At, Matcher
 
 _METRIC_NAME = "__name__"
+_KINDS = {
+    "word": "identifier ",
+    "text": "string ",
+    "sign": "",
+    "number": "number ",
+    "duration": "duration ",
+    "end": "",
+}
+"""What Prometheus calls tokens, before their text."""
 
 
 class Cursor:
@@ -49,7 +58,7 @@ class Cursor:
 
     def expect(self, text: str, where: str) -> None:
         if not self.takes(text):
-            raise self.unexpected(f" in {where}, expected {text!r}")
+            raise self.unexpected(f" in {where}, expected {quoted(text)}")
 
     def error(self, reason: str, start: int | None = None, kind: type[ParseError] = ParseError) -> ParseError:
         return error_at(self._source, self.at.start if start is None else start, reason, kind)
@@ -57,14 +66,25 @@ class Cursor:
     def unexpected(self, where: str = "") -> ParseError:
         token = self.at
         if token.kind == "word" and token.text in ("anchored", "smoothed"):
-            return self.error(f"the experimental modifier {token.text!r} is not supported", kind=Unsupported)
+            return self.error(
+                f"the experimental modifier {quoted(token.text)} is not supported", kind=Unsupported
+            )
         if token.text in ("</", ">/"):
             return self.error(
-                f"the operator {token.text!r} trims native histograms, which are not supported",
+                f"the operator {quoted(token.text)} trims native histograms, which are not supported",
                 kind=Unsupported,
             )
-        what = "end of input" if token.kind == "end" else f"{token.kind} {token.text[:40]!r}"
+        if token.kind == "end" and self._is_open():
+            return self.error("unclosed left parenthesis")
+        kind = _KINDS[token.kind]
+        what = "end of input" if token.kind == "end" else f"{kind}{quoted(token.text[:40])}"
         return self.error(f"unexpected {what}{where}")
+
+    def _is_open(self) -> bool:
+        """Return whether a parenthesis is not closed before the end, outside of braces and brackets."""
+        signs = [token.text for token in self._tokens if token.kind == "sign"]
+        balanced = all(signs.count(left) <= signs.count(right) for left, right in ("{}", "[]"))
+        return balanced and signs.count("(") > signs.count(")")
 
     def text(self) -> str:
         token = self.take()
@@ -90,7 +110,7 @@ class Cursor:
         while not self.takes(")"):
             labels.append(self.label(where))
             if not self.takes(",") and self.at.text != ")":
-                raise self.unexpected(f" in {where}, expected ',' or ')'")
+                raise self.unexpected(f' in {where}, expected "," or ")"')
         return tuple(labels)
 
     def matcher(self, named: bool) -> Matcher:
@@ -107,11 +127,11 @@ class Cursor:
                 raise self.unexpected(" in label matching, expected string")
             value = self.text()
         if named and label == _METRIC_NAME:
-            raise self.error(f"metric name must not be set twice: also {value[:60]!r}", token.start)
+            raise self.error(f"metric name must not be set twice: also {quoted(value[:60])}", token.start)
         try:
             return Matcher(label, operator, value)
         except ValueError as error:
-            raise self.error(f"illegal pattern {value[:60]!r}: {error}", token.start) from None
+            raise self.error(f"illegal pattern {quoted(value[:60])}: {error}", token.start) from None
 
     def length(self, where: str) -> int:
         token = self.at
@@ -152,7 +172,8 @@ class Cursor:
             raise self.error(f"timestamp out of bounds for @ modifier: {number.text}", token.start)
         if number.kind != "number":
             raise self.error(
-                f"unexpected {number.text[:40] or 'end of input'!r} in @, expected timestamp", number.start
+                f"unexpected {quoted(number.text[:40] or 'end of input')} in @, expected timestamp",
+                number.start,
             )
         return self._in_milliseconds(
             sign * parse_number(number.text), number, "timestamp out of bounds for @ modifier"

@@ -34,3 +34,9 @@ class LimitExceeded(EvaluationError):
 
 class TimedOut(LimitExceeded):
     """A query that takes longer than it may."""
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` in double quotes, as Prometheus shows it in errors."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 from chainwatch.promql.cursor import Cursor
-from chainwatch.promql.errors import ParseError, Unsupported
+from chainwatch.promql.errors import ParseError, Unsupported, quoted
 from chainwatch.promql.lexer import Token, parse_number
 from chainwatch.promql.signatures import (
     COMPARISONS,
@@ -167,7 +167,7 @@ class _Parser:
         if SCALAR in (left.type, right.type):
             if operator in SET_OPERATORS:
                 raise self._cursor.error(
-                    f"set operator {operator!r} not allowed in binary scalar expression", token.start
+                    f"set operator {quoted(operator)} not allowed in binary scalar expression", token.start
                 )
             if matching is not None:
                 raise self._cursor.error("vector matching only allowed between instant vectors", token.start)
@@ -186,12 +186,12 @@ class _Parser:
         if (left := self._cursor.takes_word("group_left")) or self._cursor.takes_word("group_right"):
             many = "left" if left else "right"
             if operator in SET_OPERATORS:
-                raise self._cursor.error(f"no grouping allowed for {operator!r} operation", start)
+                raise self._cursor.error(f"no grouping allowed for {quoted(operator)} operation", start)
             if self._cursor.at.text == "(":
                 include = self._cursor.labels("grouping opts")
             if on and (twice := set(labels) & set(include)):
                 raise self._cursor.error(
-                    f"label {min(twice)!r} must not occur in ON and GROUP clause at once", start
+                    f"label {quoted(min(twice))} must not occur in ON and GROUP clause at once", start
                 )
         self._refuse_fill()
         return Matching(on, labels, many, include)
@@ -200,7 +200,7 @@ class _Parser:
         token = self._cursor.at
         if token.text.lower() in ("fill", "fill_left", "fill_right") and self._cursor.after.text == "(":
             raise self._cursor.error(
-                f"the experimental modifier {token.text!r} is not supported", kind=Unsupported
+                f"the experimental modifier {quoted(token.text)} is not supported", kind=Unsupported
             )
 
     def _unary(self) -> _Part:
@@ -285,7 +285,7 @@ class _Parser:
         if self._cursor.takes("("):
             part = self._expression(0)
             if not self._cursor.takes(")"):
-                raise self._cursor.unexpected(" in parentheses, expected ')'")
+                raise self._cursor.unexpected(' in parentheses, expected ")"')
             return replace(part, start=token.start, closed=True)
         if token.text == "{":
             return self._selector("", token)
@@ -315,7 +315,7 @@ class _Parser:
                 if not self._cursor.takes(",") and self._cursor.at.text != "}":
                     if self._cursor.at.text.lower() == "or":
                         raise self._cursor.error("'or' between matchers is no PromQL", kind=Unsupported)
-                    raise self._cursor.unexpected(" in label matching, expected ',' or '}'")
+                    raise self._cursor.unexpected(' in label matching, expected "," or "}"')
                 self._patterns += matchers[-1].size
                 if self._patterns > PATTERNS_MAX:
                     raise self._cursor.error("the query's patterns are too large together")
@@ -359,16 +359,16 @@ class _Parser:
                 if self._cursor.at.text == ")":
                     raise self._cursor.error("trailing commas not allowed in function call args")
             elif self._cursor.at.text != ")":
-                raise self._cursor.unexpected(" in arguments, expected ',' or ')'")
+                raise self._cursor.unexpected(' in arguments, expected "," or ")"')
         return arguments
 
     def _call(self, token: Token) -> _Part:
         name = token.text
         if name in REFUSED:
-            raise self._cursor.error(f"function {name!r} {REFUSED[name]}", token.start, Unsupported)
+            raise self._cursor.error(f"function {quoted(name)} {REFUSED[name]}", token.start, Unsupported)
         signature = SIGNATURES.get(name)
         if signature is None:
-            raise self._cursor.error(f"unknown function with name {name[:60]!r}", token.start)
+            raise self._cursor.error(f"unknown function with name {quoted(name[:60])}", token.start)
         arguments = self._arguments()
         types = signature.arguments
         least, most = len(types) - signature.optional, len(types) + signature.more
@@ -381,13 +381,13 @@ class _Parser:
                 else f"{least} to {most}"
             )
             raise self._cursor.error(
-                f"expected {wanted} argument(s) in call to {name!r}, got {len(arguments)}", token.start
+                f"expected {wanted} argument(s) in call to {quoted(name)}, got {len(arguments)}", token.start
             )
         for index, part in enumerate(arguments):
             type_ = types[min(index, len(types) - 1)]
             if part.type != type_:
                 raise self._cursor.error(
-                    f"expected type {type_} in call to function {name!r}, got {part.type}", part.start
+                    f"expected type {type_} in call to function {quoted(name)}, got {part.type}", part.start
                 )
         node = Call(name, tuple(part.node for part in arguments), tuple(part.start for part in arguments))
         return self._part(node, token.start, *arguments)

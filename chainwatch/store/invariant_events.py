@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,38 +21,15 @@ def add_events(connection: sa.Connection, events: Iterable[Counted]) -> None:
     bulk.insert(connection, invariant_events, columns, rows)
 
 
-def events_between(
-    connection: sa.Connection, network: str, kind: tuple[str, str], since: float, until: int, block: int
-) -> list[dict[str, Any]]:
-    """Return what is kept of the events of ``kind`` with ``since`` < timestamp <= ``until``, up to ``block``, in order."""
+def events_after(
+    connection: sa.Connection, network: str, kind: tuple[str, str], since: float
+) -> Iterator[tuple[int, int, int, dict[str, Any]]]:
+    """Yield the events of ``kind`` after ``since``, in order: timestamp, block, log index, what is kept of each."""
     e = invariant_events.c
-    query = (
-        sa.select(e.args).where(_between(network, kind, since, until, block)).order_by(e.block, e.log_index)
-    )
-    return [occurrences.decode_facts(args) for args in connection.execute(query).scalars()]
-
-
-def count_between(
-    connection: sa.Connection, network: str, kind: tuple[str, str], since: float, until: int, block: int
-) -> int:
-    """Return how many events `events_between` returns."""
-    here = _between(network, kind, since, until, block)
-    query = sa.select(sa.func.count()).select_from(invariant_events).where(here)
-    return connection.execute(query).scalar_one()
-
-
-def _between(
-    network: str, kind: tuple[str, str], since: float, until: int, block: int
-) -> sa.ColumnElement[bool]:
-    e = invariant_events.c
-    return sa.and_(
-        e.network == network,
-        e.contract == kind[0],
-        e.signature == kind[1],
-        e.timestamp > since,
-        e.timestamp <= until,
-        e.block <= block,
-    )
+    here = (e.network == network, e.contract == kind[0], e.signature == kind[1], e.timestamp > since)
+    query = sa.select(e.timestamp, e.block, e.log_index, e.args).where(*here)
+    for row in connection.execute(query.order_by(e.timestamp, e.block, e.log_index)):
+        yield row.timestamp, row.block, row.log_index, occurrences.decode_facts(row.args)
 
 
 def drop_events(connection: sa.Connection, network: str, positions: Iterable[tuple[int, int]]) -> None:

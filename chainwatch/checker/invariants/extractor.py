@@ -26,6 +26,11 @@ class CountedEvent(NamedTuple):
     kind: EventKind
     args: dict[str, Any]
 
+    @property
+    def row(self) -> tuple[str, int, int, str, str, int, dict[str, Any]]:
+        """What is stored of it."""
+        return (self.network, self.block, self.log_index, *self.kind, self.timestamp, self.args)
+
 
 class InvariantExtractor:
     """Watches what the configured invariants read. ``contracts`` is what further invariants are compiled with."""

@@ -25,7 +25,7 @@ def test_check_names_file_line_column_and_reason(tmp_path: Path) -> None:
     assert result.exit_code == FAILED
     assert result.output.splitlines() == [
         f"{_DATA / 'alerts.yml'}: 4 rules",
-        f"{bad}:5:15: could not parse expression: 1:5: parse error: unexpected end of input",
+        f"{bad}:5:15: could not parse expression: 1:5: parse error: unclosed left parenthesis",
     ]
 
 

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
+from chainwatch.checker.invariants.event_facts import EventMeasure
+from chainwatch.checker.invariants.event_index import EventIndex
 from chainwatch.config import ConfigError
-from chainwatch.store import invariants
+from chainwatch.store import invariant_events, invariants
 from tests.unit.invariants.test_checker import SAFE, Chains
 from tests.unit.invariants.test_flow_values import OTHER, TOKEN, plan_of, sent
 
@@ -62,6 +66,57 @@ def test_blocks_are_checked_at_events_that_satisfy_a_condition(
         chains.mine(number, events=(sent(number, number, amount),))
     assert [check.block for check in invariants.checks(connection, "i")] == [2, 4]
     assert contents(connection) == {2: {"n": 2}, 4: {"n": 4}}
+
+
+def test_events_are_kept_in_memory_but_for_those_of_a_transaction_that_was_undone(
+    connection: sa.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"n": SENT, "sum": {**SENT, "take": "sum", "of": "amount", "where": "id != 3", "within": "25s"}}
+    chains = Chains(connection, plan_of(tmp_path, i={"values": values, "assert": "n >= 0"}))
+    chains.mine(1, events=(sent(1, 1, 60),))
+    with connection.begin_nested() as undone:
+        chains.mine(2, events=(sent(2, 9, 500),))
+        undone.rollback()
+    chains.mine(2, events=(sent(2, 2, 7),))
+    monkeypatch.setattr(invariant_events, "events_after", None)
+    chains.mine(3, events=(sent(3, 3, 40), sent(3, 4, 2, index=1)))
+    chains.mine(4)
+    assert contents(connection) == {
+        1: {"n": 1, "sum": 60},
+        2: {"n": 2, "sum": 67},
+        3: {"n": 4, "sum": 69},
+        4: {"n": 4, "sum": 9},
+    }
+    monkeypatch.undo()
+    chains.mine(3, fork=1, back_to=2)
+    assert contents(connection)[3] == {"n": 2, "sum": 67}
+
+
+@given(
+    st.sampled_from(["count", "sum", "last"]),
+    st.sampled_from([None, "?"]),
+    st.lists(
+        st.tuples(st.integers(0, 20), st.integers(0, 2), st.integers(-9, 9), st.booleans()), max_size=12
+    ),
+    st.lists(st.integers(0, 25), max_size=4).map(sorted),
+)
+def test_what_is_taken_of_kept_events_is_what_each_of_them_says(
+    take: Any, where: str | None, events: list[tuple[int, int, int, bool]], measured: list[int]
+) -> None:
+    """In whatever order they came; events until the earliest moment are forgotten as time goes on."""
+    wanted = EventMeasure(("c", "s"), take, None if take == "count" else "a", 6, where)
+    index, known = EventIndex(wanted), dict[tuple[int, int], int]()
+    for block, log_index, value, counts in events:
+        index.add(block // 2, block, log_index, {"a": value, **({"?": 1} if counts else {})})
+        if counts or where is None:
+            known.setdefault((block, log_index), value)
+    for block in measured:
+        index.forget_before(block // 2 - 6)
+        counted = [known[p] for p in sorted(known) if p[0] <= block and p[0] // 2 > block // 2 - 6]
+        if take == "last":
+            assert index.measure(block // 2, block) == (counted[-1] if counted else None)
+        else:
+            assert index.measure(block // 2, block) == (sum(counted) if take == "sum" else len(counted))
 
 
 def test_another_condition_counts_stored_events_anew(connection: sa.Connection, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_reports_every_mistake_with_its_place() -> None:
 """
     ) == [
         "3:5: field 'intervall' is unknown in a group; there are interval, labels, limit, name, query_offset, rules",
-        "6:31: could not parse expression: 1:17: parse error: unexpected end of input in arguments, expected ',' or ')'",
+        "6:31: could not parse expression: 1:17: parse error: unclosed left parenthesis",
         "7:17: only one of 'record' and 'alert' must be set",
         "11:9: invalid field 'for' in recording rule",
         "15:14: for: not a valid duration string: '5x'",
@@ -104,7 +104,7 @@ def test_reports_every_mistake_with_its_place() -> None:
 def test_an_error_in_a_block_of_text_has_the_place_in_the_file() -> None:
     text = "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: |\n      up ==\n        raate(up[5m])\n    for: 5m\n"
     (problem,) = _problems(text)
-    assert problem == "7:9: could not parse expression: 2:3: parse error: unknown function with name 'raate'"
+    assert problem == '7:9: could not parse expression: 2:3: parse error: unknown function with name "raate"'
 
 
 def test_takes_anchors_and_merge_keys() -> None:
