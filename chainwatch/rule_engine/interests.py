@@ -11,6 +11,8 @@ from chainwatch.promql.syntax import Matcher, Node, RangeSelector, Selector, Sub
 
 REMEMBERED_MAX = 500_000
 """Series of which it is remembered who reads them: by hashes, as others than the database must not keep labels alive."""
+TAKEN_MAX = 20_000
+"""Values of which it is remembered whether they pass a matcher."""
 
 Matchers = tuple[Matcher, ...]
 _NOBODY: frozenset[str] = frozenset()
@@ -23,6 +25,7 @@ class Interests:
         self._by_pair: dict[tuple[str, str], list[tuple[Matchers, str]]] = {}
         self._others: list[tuple[Matchers, str]] = []
         self._known: dict[int, frozenset[str]] = {}
+        self._taken: dict[tuple[Matcher, str], bool] = {}
         found = [
             (node.matchers, group)
             for group, some in queries.items()
@@ -55,9 +58,18 @@ class Interests:
         found = {
             group
             for matchers, group in (*candidates, *self._others)
-            if all(matcher.takes(labels.get(matcher.name)) for matcher in matchers)
+            if all(self._takes(matcher, labels.get(matcher.name)) for matcher in matchers)
         }
         return frozenset(found) if found else _NOBODY
+
+    def _takes(self, matcher: Matcher, value: str) -> bool:
+        """Return whether a value passes; remembered, as patterns take long and many series have the same value."""
+        known = self._taken.get((matcher, value))
+        if known is None:
+            if len(self._taken) >= TAKEN_MAX:
+                self._taken.clear()
+            known = self._taken[matcher, value] = matcher.takes(value)
+        return known
 
 
 def needs(query: Query, query_offset: int = 0) -> Iterator[tuple[Matchers, int]]:
