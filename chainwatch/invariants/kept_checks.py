@@ -19,13 +19,13 @@ class KeptChecks:
     transaction that was undone, or a change by somebody else, has them loaded again.
     """
 
-    def __init__(self, *, of_history: bool = False, stores_all: bool = False) -> None:
-        """``of_history``: checks are made at blocks of any age, and read after all blocks are.
+    def __init__(self, *, stores_all: bool = False, of_history: bool = False) -> None:
+        """``stores_all``: those that are superfluous stay stored, with what was read for them.
 
-        ``stores_all``: those that are superfluous stay stored, with what was read for them.
+        ``of_history``: checks are made at blocks of any age, and read after all blocks are.
         """
-        self.of_history = of_history
         self.stores_all = stores_all
+        self.of_history = of_history
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
         self.undecided = Undecided()
