@@ -259,7 +259,7 @@ def newest_unopened(connection: sa.Connection, flow: str) -> dict[str, int]:
     unfinished = (t.status != sa.literal_column("'complete'"), t.status.in_(["open", "orphan"]))
     newest = sa.select(sa.func.coalesce(t.destination, ""), sa.func.max(t.last_at))
     wanted = newest.where(t.flow == flow, t.opened_at.is_(None), *unfinished).group_by(t.destination)
-    return dict(connection.execute(wanted).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(wanted)}
 
 
 _IN_FLIGHT = (
