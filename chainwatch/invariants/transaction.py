@@ -113,13 +113,10 @@ class InvariantTransaction:
 
     def _completed(self, invariant: Invariant, reading: Reading) -> dict[str, object]:
         """Return the content with the values that need no node: those of the block and of stored events."""
-        header = Header(reading.block, reading.hash, b"", reading.timestamp)
-        place = (reading.network, reading.timestamp, reading.block)
-        return {
-            **(reading.content or {}),
-            **of_block(invariant, header, reading.network),
-            **measure(self._connection, self._checker.kept_events, invariant, *place),
-        }
+        network, block, timestamp = reading.network, reading.block, reading.timestamp
+        of_header = of_block(invariant, Header(block, reading.hash, b"", timestamp), network)
+        events = measure(self._connection, self._checker.kept_events, invariant, network, timestamp, block)
+        return {**(reading.content or {}), **of_header, **events}
 
     def roll_back(self, network: str, block: int, found: Sequence[CountedEvent]) -> None:
         """Undo what belongs to blocks of ``network`` after ``block``."""

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from chainwatch.chain.transport import open_session
 from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants.compiler import InvariantError
 from chainwatch.checker.invariants.invariant import Invariant, gather, of_block
-from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, shown
+from chainwatch.checker.invariants.judge import UNREAD, shown
 from chainwatch.checker.invariants.sessions import NO_SEVERITY, SEVERITIES, EventSession, Session
 from chainwatch.config import ConfigError, Settings
 from chainwatch.config.kinds import LookUp
@@ -32,6 +32,7 @@ from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.plan import Plan
 from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
+from chainwatch.store.invariants import Check, RaisedAlert
 
 FILE, API = "file", "api"
 """Where an invariant comes from."""
@@ -92,11 +93,10 @@ class InvariantTest(msgspec.Struct, frozen=True):
 def list_invariants(connection: sa.Connection, context: Context, now: float) -> list[InvariantView]:
     """Return all invariants: those of the configuration in its order, then those that were made while this runs."""
     made = [one for one in definitions.kept(connection) if one.name not in context.settings.invariants]
-    files = [
-        view for name in context.settings.invariants for view in _of_file(connection, context.settings, name)
-    ]
-    files += [_of_look_up(connection, name, one) for name, one in context.settings.look_ups.items()]
-    return [*files, *(_of_definition(connection, context.settings, one) for one in made)]
+    known = _Known.load(connection)
+    files = [view for name in context.settings.invariants for view in _of_file(known, context.settings, name)]
+    files += [_of_look_up(known, name, one) for name, one in context.settings.look_ups.items()]
+    return [*files, *(_of_definition(known, context.settings, one) for one in made)]
 
 
 def show_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantDetails:
@@ -142,7 +142,7 @@ def save_invariant(
     if missing := [network for network in networks if network not in followed]:
         raise Invalid(f"{', '.join(missing)}: not followed, as nothing in the configuration file watches it")
     definitions.save(connection, stored)
-    return _of_definition(connection, context.settings, stored)
+    return _of_definition(_Known.load(connection), context.settings, stored)
 
 
 def stop_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantView:
@@ -160,7 +160,7 @@ def delete_invariant(connection: sa.Connection, context: Context, now: float, *,
     known = _made(connection, name)
     gone = known._replace(is_running=False, is_deleted=True, updated_at=now)
     definitions.save(connection, gone)
-    return _of_definition(connection, context.settings, gone)
+    return _of_definition(_Known.load(connection), context.settings, gone)
 
 
 def _switch(
@@ -170,7 +170,7 @@ def _switch(
     if known.is_running != is_running:
         known = known._replace(is_running=is_running, updated_at=now)
         definitions.save(connection, known)
-    return _of_definition(connection, context.settings, known)
+    return _of_definition(_Known.load(connection), context.settings, known)
 
 
 def _made(connection: sa.Connection, name: str) -> Definition:
@@ -180,18 +180,36 @@ def _made(connection: sa.Connection, name: str) -> Definition:
     return known
 
 
-def _of_file(connection: sa.Connection, settings: Settings, name: str) -> list[InvariantView]:
+class _Known(NamedTuple):
+    """What is stored of all invariants, by name, so that many are shown by few queries."""
+
+    raised: Mapping[str, Sequence[RaisedAlert]]
+    answered: Mapping[str, Check]
+    cursors: Mapping[str, int]
+    lists: Mapping[str, elements.Lists]
+
+    @classmethod
+    def load(cls, connection: sa.Connection) -> _Known:
+        return cls(
+            invariants.raised_by_name(connection),
+            invariants.newest_answered(connection),
+            invariants.cursors(connection),
+            elements.load(connection),
+        )
+
+
+def _of_file(known: _Known, settings: Settings, name: str) -> list[InvariantView]:
     """Return an invariant of the file; of one that reads lists, those of the elements that were read last."""
     element = settings.elements.get(name)
     if element is not None and element.is_sample:
         return []
     found = [(settings.invariants[name], element)]
     if element is not None and element.template is not None:
-        lists = elements.load(connection).get(element.family)
+        lists = known.lists.get(element.family)
         found = found if lists is None else [*listed(element, lists)]
     return [
         _view(
-            connection,
+            known,
             one.name,
             FILE,
             one.severity,
@@ -204,24 +222,24 @@ def _of_file(connection: sa.Connection, settings: Settings, name: str) -> list[I
     ]
 
 
-def _of_look_up(connection: sa.Connection, name: str, one: LookUp) -> InvariantView:
+def _of_look_up(known: _Known, name: str, one: LookUp) -> InvariantView:
     networks = (one.layer1, one.layer2)
-    return _view(connection, name, FILE, one.severity, one.heuristic, networks, "waiting")
+    return _view(known, name, FILE, one.severity, one.heuristic, networks, "waiting")
 
 
-def _of_definition(connection: sa.Connection, settings: Settings, stored: Definition) -> InvariantView:
+def _of_definition(known: _Known, settings: Settings, stored: Definition) -> InvariantView:
     state = "waiting" if stored.is_running else "stopped"
     if stored.kind != SESSION:
         try:
             table = settings_of(stored)
         except InvariantError as error:  # made by another version
-            return _view(connection, stored.name, API, "", f"not valid: {error}", (), state)
-        return _view(connection, stored.name, API, table.severity, table.assert_, table.networks, state)
+            return _view(known, stored.name, API, "", f"not valid: {error}", (), state)
+        return _view(known, stored.name, API, table.severity, table.assert_, table.networks, state)
     session = msgspec.json.decode(stored.settings, type=Session)
     params = ", ".join(f"{key} = {value}" for key, value in session.params.items())
     network = settings.pessimism.networks.get(session.layer)
     return _view(
-        connection,
+        known,
         stored.name,
         API,
         SEVERITIES.get(session.severity, NO_SEVERITY),
@@ -232,7 +250,7 @@ def _of_definition(connection: sa.Connection, settings: Settings, stored: Defini
 
 
 def _view(
-    connection: sa.Connection,
+    known: _Known,
     name: str,
     origin: str,
     severity: str,
@@ -241,16 +259,16 @@ def _view(
     state: str,
     labels: Mapping[str, str] = MappingProxyType({}),
 ) -> InvariantView:
-    raised = invariants.raised(connection, name)
-    checks = invariants.checks(connection, name)
-    answered_last = next((check for check in reversed(checks) if check.holds is not None), None)
+    raised = known.raised.get(name, [])
+    conditions = {alert.condition for alert in raised}
+    answered_last = known.answered.get(name)
     block, at = (None, None) if answered_last is None else (answered_last.block, answered_last.timestamp)
     if block is None:
-        block = invariants.cursors(connection).get(name)
-    since = min((alert.starts_at for alert in raised.values()), default=None)
-    if UNREAD in raised:
+        block = known.cursors.get(name)
+    since = min((alert.starts_at for alert in raised), default=None)
+    if UNREAD in conditions:
         state = "unread"
-    elif VIOLATED in raised or raised:
+    elif raised:
         state = "violated"
     elif answered_last is not None:
         state = "holds" if answered_last.holds else "broken"

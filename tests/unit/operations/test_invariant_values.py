@@ -6,10 +6,13 @@ import math
 from contextlib import closing
 from typing import Any
 
+import sqlalchemy as sa
+
 from chainwatch.checker.invariants.judge import UNREAD
 from chainwatch.config import read_dict
 from chainwatch.operations.context import Access, Context
 from chainwatch.operations.invariant_values import InvariantValues, invariant_values
+from chainwatch.operations.invariants import InvariantView, list_invariants
 from chainwatch.plan import make_plan
 from chainwatch.store import definitions, invariants
 from chainwatch.store.database import Database
@@ -97,3 +100,22 @@ def test_elements_of_lists_have_the_name_of_their_table(database_url: str) -> No
         ("listed", "usdc", None),
         ("owners", "0x33", True),
     ]
+
+
+def test_many_invariants_are_listed_by_as_many_queries_as_one(access: Access) -> None:
+    asked = []
+
+    def list_all(connection: sa.Connection, context: Context, now: float) -> list[InvariantView]:
+        sa.event.listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
+        return list_invariants(connection, context, now)
+
+    counts = []
+    for number in (1, 20):
+        with access.database.transaction() as connection:
+            for name in map(str, range(number)):
+                one = Definition(name, "{}", "invariant", True, False, 0, "x", 1.0, 1.0)
+                definitions.save(connection, one)
+        asked.clear()
+        assert len(access.read(list_all)) == number
+        counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
