@@ -7,10 +7,10 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
-from chainwatch.promql.series import NAME, Labels, is_stale
+from chainwatch.promql.series import NAME, Labels, Metadata, is_stale
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
-from chainwatch.tsdb.model import Appended, Batch, Metadata, Reason, TsdbLimits
+from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
 from chainwatch.tsdb.stored import SAMPLE_BYTES, StoredSeries
 from chainwatch.tsdb.turns import Turns
 

@@ -9,8 +9,7 @@ import pytest
 from chainwatch.api.prometheus import routes
 from chainwatch.api.prometheus.client_turns import AT_ONCE, WAITING_MAX, ClientTurns, TooMany
 from chainwatch.operations import access
-from chainwatch.promql.series import Labels
-from chainwatch.tsdb.model import Metadata
+from chainwatch.promql.series import Labels, Metadata
 from tests.unit.api.conftest import Served, Serving
 
 NOW = int(time.time()) // 60 * 60
