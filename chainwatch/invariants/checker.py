@@ -18,6 +18,7 @@ from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.invariants.kept_checks import KeptChecks
+from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.invariants.listing import listing_of
 from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
 from chainwatch.invariants.retries import Retries
@@ -71,6 +72,7 @@ class InvariantChecker:
         self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks()
+        self.kept_transfers = KeptTransfers()
         self._searches = defaultdict[str, held.Searches](held.Searches)
         self._retries = Retries() if by_clock else None
         self.waiting: dict[str, float] = {}

@@ -15,6 +15,7 @@ from chainwatch.checker.invariants.invariant import Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
 from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_checks import KeptChecks
+from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
@@ -47,6 +48,7 @@ def judge(
     work: Work,
     judged: Mapping[str, Judging],
     checks: KeptChecks,
+    transfers: KeptTransfers,
     fresh: Mapping[Place, Reading],
     kept: Callable[[str], int],
     waiting: dict[str, float],
@@ -74,7 +76,7 @@ def judge(
     unread: list[Place] = []
     for name, one in judged.items():
         if one.invariant.reads_stored:
-            _add_stored(connection, one, checks, readings)
+            _add_stored(connection, one, checks, transfers, readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
@@ -107,13 +109,17 @@ def _standing(checks: Sequence[Check]) -> Standing:
 
 
 def _add_stored(
-    connection: sa.Connection, judging: Judging, checks: KeptChecks, readings: dict[Place, Reading]
+    connection: sa.Connection,
+    judging: Judging,
+    checks: KeptChecks,
+    transfers: KeptTransfers,
+    readings: dict[Place, Reading],
 ) -> None:
     """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     invariant = judging.invariant
     for check in checks.of(invariant.name):
         if _is_to_be_evaluated(judging, check):
-            reading = stored_values.with_stored(connection, invariant, check, readings, checks.counts)
+            reading = stored_values.with_stored(connection, invariant, check, readings, transfers)
             if reading is not None:
                 readings[reading.name, reading.network, reading.block] = reading
 

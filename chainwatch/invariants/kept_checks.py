@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
-from chainwatch.invariants.stored_values import Counts
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import CHECKS_AS_OF, Check
 
@@ -23,8 +21,6 @@ class KeptChecks:
     def __init__(self) -> None:
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
-        self.counts: Counts = WeakKeyDictionary()
-        """What the transfers of flows count as; that follows from each alone."""
 
     def load(self, connection: sa.Connection) -> bool:
         """Make them those that are stored, at the beginning of a transaction; return whether they had to be loaded."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import sqlalchemy as sa
 
-from chainwatch.checker.invariants.flow_measure import Counted, FlowMeasure, Moment, count, measure
+from chainwatch.checker.invariants.flow_measure import Moment
 from chainwatch.checker.invariants.history_parser import earlier
 from chainwatch.checker.invariants.invariant import Invariant, gather
-from chainwatch.store import invariant_history, invariants, transfers
+from chainwatch.invariants.kept_transfers import KeptTransfers
+from chainwatch.store import invariant_history, invariants
 from chainwatch.store.invariant_history import Past
 from chainwatch.store.invariants import Check, Place, Reading
 
@@ -22,21 +22,16 @@ REORGS = 1_800
 """Seconds for which values are kept beyond what is read: a reorg goes back to earlier blocks."""
 
 
-Counts: TypeAlias = WeakKeyDictionary[FlowMeasure, dict[int, tuple[tuple[str, bytes], Counted | None]]]
-"""By measure and transfer, what it counted as when its state was this."""
-
-
 def with_stored(
     connection: sa.Connection,
     invariant: Invariant,
     check: Check,
     readings: Mapping[Place, Reading],
-    counts: Counts,
+    kept: KeptTransfers,
 ) -> Reading | None:
     """Return the reading at the block of ``check`` with these values; None while anything else is not read.
 
-    All networks are seen up to the check's time, so that the events up to then are known. ``counts`` is kept from one time
-    to the next.
+    All networks are seen up to the check's time, so that the events up to then are known.
     """
     positions = check.positions or {}
     found = {network: readings.get((invariant.name, network, block)) for network, block in positions.items()}
@@ -46,7 +41,7 @@ def with_stored(
     moment = Moment(check.timestamp, positions)
     content: dict[str, Any] = {**(own.content or {})}
     content |= {
-        value.name: _measure(connection, value.flow, moment, counts)
+        value.name: kept.measure(connection, value.flow, moment)
         for value in invariant.values
         if value.flow is not None
     }
@@ -56,19 +51,6 @@ def with_stored(
     reading = own._replace(content=content)
     invariants.replace_content(connection, reading)
     return reading
-
-
-def _measure(connection: sa.Connection, wanted: FlowMeasure, moment: Moment, counts: Counts) -> int:
-    """Return what is taken of transfers; of those that have not changed since the last time, ``counts`` has it."""
-    known = counts.get(wanted, {})
-    found = {}
-    for alive in transfers.alive_since(connection, wanted.flow.name, moment.timestamp - wanted.within):
-        before = known.get(alive.id)
-        if before is None or before[0] != alive.state:
-            before = (alive.state, count(wanted, alive.decode()))
-        found[alive.id] = before
-    counts[wanted] = found
-    return measure(wanted, (one for _, one in found.values() if one is not None), moment)
 
 
 def _past(

@@ -48,6 +48,7 @@ class InvariantTransaction:
         self._fresh: dict[Place, Reading] = {}  # what this transaction has stored
         self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
+        checker.kept_transfers.begin(work.connection)
 
     @cached_property
     def _running(self) -> Running:
@@ -156,7 +157,8 @@ class InvariantTransaction:
 
     def settle(self) -> None:
         """Note what is to be read at new blocks, and judge what was read."""
-        running = self._running
+        running, kept_transfers = self._running, self._checker.kept_transfers
+        kept_transfers.update(self._connection)
         self._tidy(running)
         if not running.names:
             return
@@ -179,10 +181,13 @@ class InvariantTransaction:
                     measure_again(self._connection, one, self._remeasured)
                 judged[name] = Judging(one, self._reasons[name], again)
         if judged:
-            judging.judge(self._work, judged, self._checks, self._fresh, self._kept, waiting, now)
+            judging.judge(
+                self._work, judged, self._checks, kept_transfers, self._fresh, self._kept, waiting, now
+            )
             self._follow_lists(judged)
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
+        kept_transfers.commit(self._connection)
         sessions.settle(self._work, running, self._before, waiting, now)
 
     def _follow_lists(self, judged: Mapping[str, Judging]) -> None:

@@ -147,6 +147,18 @@ def changes(connection: sa.Connection, limit: int) -> list[tuple[int, int]]:
     return [(row.seq, row.transfer_id) for row in connection.execute(statement)]
 
 
+def last_change(connection: sa.Connection) -> int:
+    """Return the number of the newest change that is not indexed yet; 0 for none."""
+    newest = sa.select(sa.func.max(transfer_changes.c.seq))
+    return connection.execute(newest).scalar() or 0
+
+
+def changed_since(connection: sa.Connection, change: int) -> set[int]:
+    """Return the ids of the transfers that changed after ``change``, in this transaction."""
+    later = sa.select(transfer_changes.c.transfer_id).where(transfer_changes.c.seq > change)
+    return set(connection.execute(later).scalars())
+
+
 def waiting(connection: sa.Connection) -> int:
     """Return how many changes are not indexed yet, at most."""
     ends = sa.select(sa.func.min(transfer_changes.c.seq), sa.func.max(transfer_changes.c.seq))

@@ -239,19 +239,7 @@ def in_flight(connection: sa.Connection) -> Iterator[InFlight]:
         yield InFlight(flow, origin or "", destination or "", opened_at, state)
 
 
-class Alive(NamedTuple):
-    """A transfer that may be under way, which is decoded only if that is wanted: another ``state``, another transfer."""
-
-    id: int
-    state: tuple[str, bytes]
-    row: Any
-
-    def decode(self) -> Transfer:
-        """Return the transfer."""
-        return _transfer(self.row)
-
-
-def alive_since(connection: sa.Connection, flow: str, since: int) -> Iterator[Alive]:
+def alive_since(connection: sa.Connection, flow: str, since: int) -> Iterator[Transfer]:
     """Yield the transfers of ``flow`` that may have been under way after ``since`` (chain time): others ended before."""
     t = transfers.c
     read = sa.select(*(t[name] for name in _READ)).where(t.flow == flow)
@@ -262,7 +250,7 @@ def alive_since(connection: sa.Connection, flow: str, since: int) -> Iterator[Al
     ended = (PRUNABLE, t.status == "complete", t.last_at > since)
     for wanted in (unfinished, ended):
         for row in connection.execute(read.where(*wanted).execution_options(yield_per=1000)):
-            yield Alive(row.id, (row.status, row.state), row)
+            yield _transfer(row)
 
 
 _IN_FLIGHT = (

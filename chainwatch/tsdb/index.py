@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Generic, TypeVar
 
-from chainwatch.promql.series import NAME, Labelled, Labels, passing
+from chainwatch.promql.series import NAME, Labelled, Labels
 from chainwatch.promql.syntax import Matcher
 
 _SELECTIONS_MAX = 50_000
@@ -18,9 +17,11 @@ S = TypeVar("S", bound=Labelled)
 
 
 class LabelIndex(Generic[S]):
-    """Series by their labels. Changes and ``find`` need the caller's lock; ``recall`` does not."""
+    """Series by their labels. All but ``recall`` needs the caller's lock."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Another number after each change."""
         self.by_labels: dict[Labels, S] = {}
         self._postings: dict[str, dict[str, dict[S, None]]] = {}
         self._found: dict[int, tuple[Matchers, Sequence[S]]] = {}
@@ -40,6 +41,7 @@ class LabelIndex(Generic[S]):
     def add(self, series: S) -> None:
         """Add a series whose labels none has."""
         labels = series.labels
+        self.version += 1
         self.by_labels[labels] = series
         for name, value in labels.pairs:
             self._postings.setdefault(name, {}).setdefault(value, {})[series] = None
@@ -48,6 +50,7 @@ class LabelIndex(Generic[S]):
     def remove(self, series: S) -> None:
         """Remove a series, and all that is known by it alone."""
         labels = series.labels
+        self.version += 1
         del self.by_labels[labels]
         for name, value in labels.pairs:
             values = self._postings[name]
@@ -67,29 +70,27 @@ class LabelIndex(Generic[S]):
         return list(self._postings.get(name, ()))
 
     def recall(self, matchers: Matchers) -> Sequence[S] | None:
-        """Return what ``find`` found for this very tuple, where it is still so."""
+        """Return what was remembered for this very tuple, where it is still so."""
         known = self._found.get(id(matchers))
         return known[1] if known is not None and known[0] is matchers else None  # they are hashed slowly
 
-    def find(self, matchers: Matchers) -> Sequence[S]:
-        """Return the series that pass all matchers, and remember them. Raises ``LimitExceeded``."""
-        found = passing(self._candidates(matchers), matchers)
+    def remember(self, matchers: Matchers, found: Sequence[S]) -> None:
+        """Remember which series pass the matchers, until that may change."""
         if len(self._found) >= _SELECTIONS_MAX:
             self._found.clear()
             self._found_by_metric.clear()
         self._found[id(matchers)] = matchers, found
         self._found_by_metric.setdefault(metric_of(matchers), set()).add(id(matchers))
-        return found
 
-    def _candidates(self, matchers: Matchers) -> Iterable[S]:
-        fewest: Iterable[S] = self.by_labels.values()
-        size = math.inf
+    def candidates(self, matchers: Matchers) -> list[S]:
+        """Return the series among which are all that pass the matchers."""
+        fewest: Collection[S] = self.by_labels.values()
         for matcher in matchers:
             if matcher.operator == "=" and matcher.value:
                 listed = self._postings.get(matcher.name, {}).get(matcher.value, {})
-                if len(listed) < size:
-                    fewest, size = listed, len(listed)
-        return fewest
+                if len(listed) < len(fewest):
+                    fewest = listed
+        return list(fewest)
 
     def _forget(self, metric: str) -> None:
         """Forget what was found that a series of this metric may change."""

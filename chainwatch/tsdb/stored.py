@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from chainwatch.promql.series import Labels, Samples, Series
 from chainwatch.tsdb.chunks import decode, encode, has_end, has_marker
@@ -29,33 +29,26 @@ class Chunk(NamedTuple):
     data: bytes
 
 
-class StoredSeries(Series):
-    """A series that one thread adds to while others read it.
+State = tuple[Samples, tuple[Chunk, ...], bool]
+"""The newest samples, the older ones, and whether an end may be among them."""
 
-    ``window`` is for how long its samples are kept (milliseconds), ``id`` its number in the database on disk, 0 until it
-    has one.
-    """
 
-    __slots__ = ("_close_at", "chunks", "id", "window")
+class ChunkedSeries(Series):
+    """A series whose older samples are in chunks."""
 
-    def __init__(self, labels: Labels, window: int, stagger: int = CHUNK) -> None:
+    __slots__ = ("chunks",)
+
+    def __init__(self, labels: Labels) -> None:
         super().__init__(labels)
-        self.id = 0
-        self.window = window
         self.chunks: tuple[Chunk, ...] = ()
-        self._close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
 
-    @property
-    def bytes(self) -> int:
-        """The memory that it takes, about."""
-        text = sum(len(name) + len(value) for name, value in self.labels.pairs)
-        closed = sum(len(chunk.data) + _CHUNK_BYTES for chunk in self.chunks)
-        return SERIES_BYTES + text + len(self.times) * SAMPLE_BYTES + closed
-
-    @property
-    def newest(self) -> int:
-        """The time of the newest sample."""
-        return self.samples[0][-1]
+    @classmethod
+    def of_state(cls, labels: Labels, state: State) -> Self:
+        """Return a series of a state that another one had."""
+        series = cls.__new__(cls)
+        series.labels = labels
+        series.samples, series.chunks, series.ends = state
+        return series
 
     def reaching(self, start: int) -> Samples:
         """Return all samples from the chunk on that has the first one later than ``start``."""
@@ -74,6 +67,48 @@ class StoredSeries(Series):
         times += samples[0]
         values += samples[1]
         return times, values
+
+
+class StoredSeries(ChunkedSeries):
+    """A series that one thread adds to while others read it.
+
+    ``window`` is for how long its samples are kept (milliseconds), ``id`` its number in the database on disk, 0 until it
+    has one.
+    """
+
+    __slots__ = ("_close_at", "_seen", "id", "window")
+
+    def __init__(self, labels: Labels, window: int, stagger: int = CHUNK) -> None:
+        super().__init__(labels)
+        self.id = 0
+        self.window = window
+        self._seen = False
+        self._close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
+
+    @property
+    def bytes(self) -> int:
+        """The memory that it takes, about."""
+        text = sum(len(name) + len(value) for name, value in self.labels.pairs)
+        closed = sum(len(chunk.data) + _CHUNK_BYTES for chunk in self.chunks)
+        return SERIES_BYTES + text + len(self.times) * SAMPLE_BYTES + closed
+
+    @property
+    def newest(self) -> int:
+        """The time of the newest sample."""
+        return self.samples[0][-1]
+
+    def state(self) -> State:
+        """Return what the series is now, which stays as it is. Needs that nothing is added meanwhile."""
+        self._seen = True
+        return self.samples, self.chunks, self.ends
+
+    def growing(self) -> Samples:
+        """Return the newest samples, to add to: not those that a state has."""
+        if self._seen:
+            times, values = self.samples
+            self.samples = times[:], values[:]
+            self._seen = False
+        return self.samples
 
     def close(self, now: int, samples_max: int) -> int:
         """Encode all but the newest samples; return by how many bytes the series grew.

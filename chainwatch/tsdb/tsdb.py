@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 
-from chainwatch.promql.series import NAME, Labels, Metadata, is_stale
+from chainwatch.promql.errors import LimitExceeded
+from chainwatch.promql.series import NAME, Labels, Metadata, is_stale, passing
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
 from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
+from chainwatch.tsdb.snapshot import Selections, Snapshot
 from chainwatch.tsdb.stored import SAMPLE_BYTES, StoredSeries
 from chainwatch.tsdb.turns import Turns
 
 Listener = Callable[[Sequence[Labels]], None]
 _METADATA_MAX = 20_000
 _FOREVER = 1 << 62
+_TRIES = 5
+"""How often the series of a snapshot are searched anew because some have begun or ended meanwhile."""
+_SELECTED_MAX = 5_000_000
+"""Series in all selections of a snapshot, each counted as often as it is selected."""
 
 
 class Tsdb:
@@ -136,19 +143,46 @@ class Tsdb:
         return self._turns.reading()
 
     def select(self, matchers: Matchers) -> Sequence[StoredSeries]:
-        """Return the series that pass all matchers, for an evaluation."""
+        """Return the series that pass all matchers, for an evaluation. Raises ``LimitExceeded``."""
         known = self._index.recall(matchers)
         if known is not None:
             return known
         with self._lock:
-            return self._index.find(matchers)
+            version, candidates = self._index.version, self._index.candidates(matchers)
+        found = passing(candidates, matchers)
+        with self._lock:
+            if version == self._index.version:
+                self._index.remember(matchers, found)
+        return found
+
+    def snapshot(
+        self, selections: Collection[Matchers], series_max: int, check: Callable[[], None]
+    ) -> Snapshot:
+        """Return the series of each selection as they are at one moment, no batch in part.
+
+        Where series begin all the time, those of the last moments may not be among them.
+
+        Appends wait only while series are noted, a moment long, and not for what becomes of the snapshot. A selection
+        has ``series_max`` series and one more at most. ``check`` is called now and then, and may raise. Raises
+        ``LimitExceeded``.
+        """
+        for _ in range(_TRIES):
+            version = self._index.version
+            found = self._find_all(selections, series_max, check)
+            each = list(dict.fromkeys(chain.from_iterable(some for _, some in found.values())))
+            with self.reading():
+                states = [series.state() for series in each]
+                is_whole = version == self._index.version
+            if is_whole:
+                break
+        return Snapshot(found, dict(zip(each, states, strict=True)))
 
     def series(self, matchers: Iterable[Matchers], start: int, end: int) -> list[Labels]:
         """Return the labels of series that pass any of the matchers, with a sample from ``start`` to ``end``; sorted."""
         found = {
             series.labels: None
             for one in matchers
-            for series in self.select(one)
+            for series in self._find(one)
             if _between(series, start, end)
         }
         return sorted(found)
@@ -168,6 +202,29 @@ class Tsdb:
             return {metric: self._metadata[metric]} if metric in self._metadata else {}
         names = sorted(self._metadata)[:limit]
         return {name: self._metadata[name] for name in names}
+
+    def _find_all(
+        self, selections: Collection[Matchers], series_max: int, check: Callable[[], None]
+    ) -> Selections:
+        found: dict[int, tuple[Matchers, Sequence[StoredSeries]]] = {}
+        left = _SELECTED_MAX
+        for matchers in selections:
+            if id(matchers) not in found:
+                check()
+                found[id(matchers)] = matchers, self._find(matchers)[: series_max + 1]
+                left -= len(found[id(matchers)][1])
+                if left < 0:
+                    raise LimitExceeded(f"selectors find more than {_SELECTED_MAX:,} series together")
+        return found
+
+    def _find(self, matchers: Matchers) -> Sequence[StoredSeries]:
+        """Return the series that pass all matchers, without remembering them: clients ask for ever other ones."""
+        known = self._index.recall(matchers)
+        if known is not None:
+            return known
+        with self._lock:
+            candidates = self._index.candidates(matchers)
+        return passing(candidates, matchers)
 
     def _admit(self, labels: Labels, samples: int, result: Appended, share: float) -> StoredSeries | None:
         """Return a new series of these labels, not in the index yet, or count why there is none."""
@@ -197,7 +254,7 @@ class Tsdb:
         journal: Entries | None,
     ) -> bool:
         """Add what may be added; return whether anything was."""
-        head_times, head_values = series.samples
+        head_times, head_values = series.growing()
         before = len(head_times)
         oldest = now - series.window
         last = head_times[-1] if before else oldest

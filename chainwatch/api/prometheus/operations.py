@@ -13,7 +13,7 @@ from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.parser import Query
 from chainwatch.promql.queries import Matrix, Vector, evaluate_range_with, evaluate_with
-from chainwatch.promql.syntax import Aggregation, Call, Matcher, walk
+from chainwatch.promql.syntax import Aggregation, Call, Matcher, Selector, walk
 from chainwatch.tsdb.tsdb import Tsdb
 
 TRUNCATED = "results truncated due to limit"
@@ -48,7 +48,7 @@ def query_range(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: 
 
 def evaluate_once(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> tuple[Result, Evaluation]:
     """Return the result at one time, in the order of Prometheus, and its evaluation. Raises ``Refused``."""
-    evaluation = _evaluation(samples, budget, wanted, at, at)
+    evaluation = _refusing(lambda: _evaluation(samples, budget, wanted, at, at))
     result = _refusing(lambda: evaluate_with(evaluation, wanted.query, at))
     if isinstance(result, Vector) and not _is_sorted(wanted.query):
         result = Vector(sorted(result.samples))
@@ -61,7 +61,7 @@ def evaluate_over(
     samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int
 ) -> tuple[Matrix, Evaluation]:
     """Return the results from ``start`` to ``end``, and its evaluation. Raises ``Refused``."""
-    evaluation = _evaluation(samples, budget, wanted, start, end)
+    evaluation = _refusing(lambda: _evaluation(samples, budget, wanted, start, end))
     result = _refusing(
         lambda: evaluate_range_with(evaluation, wanted.query, start, end, step, points_max=POINTS_MAX)
     )
@@ -108,12 +108,19 @@ def list_metadata(samples: Tsdb, metric: str, limit: int) -> bytes:
 def _evaluation(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int) -> Evaluation:
     if not budget.left:
         raise Refused("timeout", "query timed out in query queue")
+    limits, until = budget.limits, time.monotonic() + budget.left
+
+    def check() -> None:
+        if budget.clock() > until:
+            raise TimedOut("the selectors take longer than there is time")
+
+    selections = [node.matchers for node in walk(wanted.query.root) if isinstance(node, Selector)]
     return Evaluation(
-        samples,
+        samples.snapshot(selections, limits.series, check),
         start,
         end,
         look_back=wanted.look_back,
-        limits=budget.limits,
+        limits=limits,
         clock=budget.clock,
         notes=Notes(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -58,31 +58,6 @@ class Counted(NamedTuple):
     amount: int
 
 
-def measure(wanted: FlowMeasure, transfers: Iterable[Counted], moment: Moment) -> int:
-    """Return what is taken of ``transfers`` at ``moment``.
-
-    A transfer is under way from the first of its two ends that was seen to the second: one that ended before it opened, as
-    clocks of networks differ, is so, too.
-    """
-    if wanted.take == "latency":
-        took = [
-            max(0, ended.timestamp - opening.timestamp)
-            for opening, ended, _ in transfers
-            if ended is not None and moment.has(ended) and ended.timestamp > moment.timestamp - wanted.within
-        ]
-        return _percentile(sorted(took), wanted.percent)
-    under_way = [
-        one
-        for one in transfers
-        if moment.has(one.opening) != (one.ended is not None and moment.has(one.ended))
-    ]
-    if wanted.take == "count":
-        return len(under_way)
-    if wanted.take == "age":
-        return max((moment.timestamp - one.opening.timestamp for one in under_way), default=0)
-    return sum(one.amount for one in under_way)
-
-
 def count(wanted: FlowMeasure, transfer: Transfer) -> Counted | None:
     """Return a transfer of the flow as it counts; None where it does not, such as an end that nothing opens, or too late."""
     if transfer.status in (LEFT_OUT, "untracked"):
@@ -95,6 +70,11 @@ def count(wanted: FlowMeasure, transfer: Transfer) -> Counted | None:
         return None
     amount = _amount(wanted, transfer) if wanted.take == "amount" else 0
     return Counted(openings[0], _ended(wanted, openings[0], events), amount)
+
+
+def percentile(ascending: list[int], percent: int) -> int:
+    """Return the nearest-rank percentile; 0 of nothing."""
+    return ascending[-(-len(ascending) * percent // 100) - 1] if ascending else 0
 
 
 def _is_on_route(wanted: FlowMeasure, transfer: Transfer) -> bool:
@@ -149,8 +129,3 @@ def _amount(wanted: FlowMeasure, transfer: Transfer) -> int:
 
 
 _ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
-
-
-def _percentile(ascending: list[int], percent: int) -> int:
-    """Return the nearest-rank percentile; 0 of nothing."""
-    return ascending[-(-len(ascending) * percent // 100) - 1] if ascending else 0

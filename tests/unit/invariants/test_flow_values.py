@@ -7,18 +7,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chainwatch.checker.flow import Flow
-from chainwatch.checker.invariants.flow_measure import FlowMeasure, Moment, count, measure
+from chainwatch.checker.invariants.flow_index import FlowIndex
+from chainwatch.checker.invariants.flow_measure import Counted, FlowMeasure, Moment, count
 from chainwatch.checker.transfer import settle, with_events
 from chainwatch.config import ConfigError, read_dict
-from chainwatch.model import Event, RawLog, Transfer
+from chainwatch.model import Event, Occurrence, RawLog, Transfer
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import invariants, schema
+from chainwatch.store import invariants, schema, transfers
 from tests.support.flows import event, flow
 from tests.support.judging import coverage, occurrences
 from tests.unit.invariants.test_checker import NETWORKS, SAFE, Chains, header
@@ -92,7 +94,7 @@ def made(network: str, block: int, name: str, index: int = 0, **args: Any) -> Ev
         there.hash,
         there.timestamp,
         index,
-        bytes([block, index]) * 16,
+        (block * 10000 + index).to_bytes(32),
         b"\x01" * 20,
         (b"\2" * 32,),
         b"",
@@ -248,5 +250,105 @@ def test_what_is_under_way_is_as_of_the_moment(
         if opened <= at and (ended is None or ended > at):
             expected += 10**number
     wanted = FlowMeasure(BRIDGE_FLOW, "amount", frozenset(), frozenset(), ("fill", "settle"))
-    counted = [one for transfer in stored if (one := count(wanted, transfer)) is not None]
-    assert measure(wanted, counted, Moment(at, {})) == expected
+    index = FlowIndex(wanted)
+    for number, transfer in enumerate(stored):
+        index.put(number, count(wanted, transfer))
+    assert index.measure(Moment(at, {})) == expected
+
+
+def _counted(opened: tuple[int, int], ended: tuple[int, int] | None, amount: int) -> Counted:
+    """Return a transfer with the time and block of its ends."""
+    opening, end = (
+        msgspec.structs.replace(
+            _OCCURRENCE, network=network, timestamp=where[0], block=where[0] * 3 + where[1]
+        )
+        if where is not None
+        else None
+        for network, where in (("alpha", opened), ("beta", ended))
+    )
+    assert opening is not None
+    return Counted(opening, end, amount)
+
+
+_OCCURRENCE = Occurrence("send", "alpha", 0, 0, 0, b"", {})
+_END = st.tuples(st.integers(0, 9), st.integers(0, 2))
+_COUNTED = st.builds(_counted, _END, st.none() | _END, st.integers(1, 50))
+
+
+@given(
+    st.sampled_from(["amount", "count", "age", "latency"]),
+    st.lists(st.tuples(st.integers(0, 5), st.none() | _COUNTED), max_size=12),
+    st.integers(0, 4),
+    st.integers(0, 10),
+    st.integers(0, 2),
+)
+def test_what_is_kept_of_transfers_is_what_each_of_them_says(
+    take: Any, puts: list[tuple[int, Counted | None]], forgotten: int, at: int, position: int
+) -> None:
+    """However transfers change and whatever was forgotten before the moment, with several blocks in one second."""
+    wanted = FlowMeasure(BRIDGE_FLOW, take, frozenset(), frozenset(), (), percent=50, within=5)
+    index, known = FlowIndex(wanted), dict[int, Counted]()
+    for number, one in puts:
+        index.put(number, one)
+        known.pop(number, None)
+        if one is not None:
+            known[number] = one
+    index.forget_before(forgotten - wanted.within)
+    at = max(at, forgotten)
+    moment = Moment(at, {"alpha": at * 3 + position, "beta": at * 3 + 2})
+    ends = [
+        (one, moment.has(one.opening), one.ended is not None and moment.has(one.ended))
+        for one in known.values()
+    ]
+    under_way = [one for one, is_open, is_over in ends if is_open != is_over]
+    took = sorted(
+        max(0, one.ended.timestamp - one.opening.timestamp)
+        for one, _, is_over in ends
+        if one.ended is not None and is_over and one.ended.timestamp > at - wanted.within
+    )
+    expected = {
+        "amount": sum(one.amount for one in under_way),
+        "count": len(under_way),
+        "age": max((at - one.opening.timestamp for one in under_way), default=0),
+        "latency": took[(len(took) + 1) // 2 - 1] if took else 0,
+    }
+    assert index.measure(moment) == expected[take]
+
+
+def test_transfers_that_changed_are_counted_anew_and_others_are_not_read_again(
+    connection: sa.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = {"values": {"n": {"flow": "bridge", "count": "in_flight"}}, "assert": "n < 2"}
+    world = World(connection, plan_of(tmp_path, i=table))
+    for number in range(1, 4):
+        world.mine("alpha", number, 0, *([sent(2, 1, 10)] if number == 2 else []))
+        world.mine("beta", number, 0)
+    monkeypatch.setattr(transfers, "alive_since", None)
+    world.mine("alpha", 4, 0, sent(4, 2, 10), sent(4, 3, 10, index=1))
+    world.mine("beta", 4, 0)
+    world.mine("beta", 5, 0, filled(5, 1), filled(5, 2))
+    world.mine("alpha", 5, 0)
+    for network in ("alpha", "beta"):
+        world.mine(network, 6, 0)
+    read = {one.block: one.content["n"] for one in invariants.readings(connection, "i") if one.content}
+    assert read == {1: 0, 2: 1, 3: 1, 4: 3, 5: 1, 6: 1}
+
+
+def test_what_was_counted_in_a_transaction_that_was_undone_does_not_count(
+    connection: sa.Connection, tmp_path: Path
+) -> None:
+    table = {"values": {"n": {"flow": "bridge", "count": "in_flight"}}, "assert": "n < 9"}
+    world = World(connection, plan_of(tmp_path, i=table))
+    for network in ("alpha", "beta"):
+        world.mine(network, 1, 0)
+    world.mine("alpha", 2, 0, sent(2, 1, 10))
+    world.mine("beta", 2, 0)
+    with connection.begin_nested() as undone:
+        world.mine("alpha", 3, 0, sent(3, 2, 10), sent(3, 3, 10, index=1))
+        undone.rollback()
+    world.mine("alpha", 3, 0, sent(3, 2, 10))
+    world.mine("beta", 3, 0)
+    for network in ("alpha", "beta"):
+        world.mine(network, 4, 0)
+    read = {one.block: one.content["n"] for one in invariants.readings(connection, "i") if one.content}
+    assert read == {1: 0, 2: 1, 3: 2, 4: 2}

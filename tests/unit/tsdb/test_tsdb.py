@@ -14,7 +14,7 @@ from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Vector, evaluate
 from chainwatch.promql.series import STALE, Labels, Metadata
-from chainwatch.promql.syntax import Matcher, RangeSelector, Selector
+from chainwatch.promql.syntax import Matcher, RangeSelector, Selector, walk
 from chainwatch.tsdb.model import HOUR, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -167,6 +167,81 @@ def test_a_slow_reader_holds_up_nobody_for_long() -> None:
     with tsdb.reading():
         assert tsdb.append([(labels("a"), [NOW], [1.0])], NOW).accepted == 1
     assert ask(tsdb, "a") == {labels("a"): 1}
+
+
+def test_a_snapshot_sees_each_batch_whole_however_long_it_is_read() -> None:
+    tsdb = Tsdb()
+    names = [labels("a", x=str(n)) for n in range(50)]
+    query = parse("count(count_values('v', a)) + 0 * count(a)")
+    selections = [node.matchers for node in walk(query.root) if isinstance(node, Selector)]
+    done = threading.Event()
+
+    def write() -> None:
+        turn = 0
+        while not done.is_set():
+            turn += 1
+            tsdb.append([(one, [NOW + turn], [float(turn)]) for one in names], NOW)
+
+    tsdb.append([(one, [NOW - 1], [0.0]) for one in names], NOW)
+    thread = threading.Thread(target=write)
+    thread.start()
+    snapshots = []
+    wrong = []
+    for _ in range(30):
+        snapshots.append(tsdb.snapshot(selections, 100, lambda: None))
+        for snapshot in snapshots[-3:]:
+            result = evaluate(query, snapshot, NOW + 500_000)
+            assert isinstance(result, Vector)
+            wrong += [sample.value for sample in result.samples if sample.value != 1]
+    done.set()
+    thread.join()
+    assert not wrong
+
+
+def test_a_snapshot_stays_as_it_was() -> None:
+    tsdb = Tsdb()
+    tsdb.append([(labels("a", x="1"), [NOW], [1.0])], NOW)
+    query = parse("a")
+    selector = query.root
+    assert isinstance(selector, Selector)
+    snapshot = tsdb.snapshot([selector.matchers], 100, lambda: None)
+    for turn in range(1, 300):  # more than fit into a chunk
+        tsdb.append([(labels("a", x=x), [NOW + turn], [2.0]) for x in "12"], NOW)
+    tsdb.expire(NOW + 24 * HOUR)
+    result = evaluate(query, snapshot, NOW + 1000)
+    assert isinstance(result, Vector)
+    assert dict(result.samples) == {labels("a", x="1"): 1}
+
+
+def test_selections_of_a_snapshot_are_bounded() -> None:
+    tsdb = Tsdb()
+    tsdb.append([(labels("a", x=str(n)), [NOW], [1.0]) for n in range(10)], NOW)
+    selection = matchers("a")
+    assert len(tsdb.snapshot([selection], 3, lambda: None).select(selection)) == 4
+
+
+def test_a_slow_pattern_holds_up_no_append(monkeypatch: pytest.MonkeyPatch) -> None:
+    tsdb = Tsdb()
+    tsdb.append([(labels("a"), [NOW], [1.0])], NOW)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(matcher: Matcher, value: str) -> bool:
+        begun.set()
+        return go_on.wait(10)
+
+    chosen = matchers('{__name__=~"a.*"}')
+    monkeypatch.setattr(Matcher, "takes", slow)
+    thread = threading.Thread(target=tsdb.select, args=(chosen,))
+    thread.start()
+    assert begun.wait(10)
+    taken = threading.Thread(target=tsdb.append, args=([(labels("a"), [NOW + 1], [1.0])], NOW))
+    taken.start()
+    taken.join(5)
+    held_up = taken.is_alive()
+    go_on.set()
+    taken.join()
+    thread.join()
+    assert not held_up
 
 
 def test_what_is_put_back_is_kept_until_it_is_known_for_how_long() -> None:
