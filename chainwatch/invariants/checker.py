@@ -60,10 +60,12 @@ class InvariantChecker:
         *,
         by_clock: bool = True,
         sample_every: int | None = None,
+        stores_all: bool = False,
     ) -> None:
         """``networks`` are those that are followed. ``by_clock``: values may be unread for too long.
 
-        ``sample_every``: check at each so many blocks of what was read, once that is all.
+        ``sample_every``: check at each so many blocks of what was read, once that is all. ``stores_all``: keep all
+        checks and what they read stored.
         """
         self.sample_every = sample_every
         self._by_clock = by_clock
@@ -71,7 +73,7 @@ class InvariantChecker:
         self.settings = settings
         self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
-        self.kept_checks = KeptChecks()
+        self.kept_checks = KeptChecks(stores_all=stores_all)
         self.kept_transfers = KeptTransfers()
         self._searches = defaultdict[str, held.Searches](held.Searches)
         self._retries = Retries() if by_clock else None
@@ -81,7 +83,14 @@ class InvariantChecker:
     @classmethod
     def of(cls, plan: Plan, *, by_clock: bool = True, sample_every: int | None = None) -> InvariantChecker:
         """Return the checker of ``plan``."""
-        return cls(plan.invariants, plan.settings, plan.watches, by_clock=by_clock, sample_every=sample_every)
+        return cls(
+            plan.invariants,
+            plan.settings,
+            plan.watches,
+            by_clock=by_clock,
+            sample_every=sample_every,
+            stores_all=not by_clock and bool(plan.rule_groups),  # rules over the past read them
+        )
 
     def clock(self, work: Work) -> float:
         """Return the clock's value in a transaction; where no time passes by the clock, always the same."""

@@ -96,8 +96,11 @@ def judge(
             dropped += [(name, check) for check in superfluous]
             unread += _read_for_alone(name, superfluous, after)
     checks.save(connection, saved)
-    checks.drop(connection, dropped)
-    invariants.drop_readings(connection, unread)
+    if checks.stores_all:
+        checks.forget(dropped)
+    else:
+        checks.drop(connection, dropped)
+        invariants.drop_readings(connection, unread)
 
 
 def _standing(checks: Sequence[Check]) -> Standing:

@@ -18,7 +18,9 @@ class KeptChecks:
     transaction that was undone, or a change by somebody else, has them loaded again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stores_all: bool = False) -> None:
+        """``stores_all``: those that are superfluous stay stored, with what was read for them."""
+        self.stores_all = stores_all
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
 
@@ -68,12 +70,16 @@ class KeptChecks:
 
     def drop(self, connection: sa.Connection, dropped: Sequence[tuple[str, Check]]) -> None:
         """Delete checks, by their invariants."""
+        self.forget(dropped)
+        invariants.drop_checks(connection, dropped)
+
+    def forget(self, dropped: Sequence[tuple[str, Check]]) -> None:
+        """Keep checks in memory no more, by their invariants; they stay stored."""
         gone: dict[str, set[tuple[str, int]]] = {}
         for name, check in dropped:
             gone.setdefault(name, set()).add(check[:2])
         for name, places in gone.items():
             self._checks[name] = [one for one in self.of(name) if one[:2] not in places]
-        invariants.drop_checks(connection, dropped)
 
 
 def _order(check: Check) -> tuple[int, str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from chainwatch.config.for_each import SEPARATOR
 from chainwatch.invariants.listing import family_of
 from chainwatch.operations.context import Context
 from chainwatch.store import definitions, invariants
+from chainwatch.store.invariants import Check, Place
 
 
 class InvariantValues(msgspec.Struct, frozen=True):
@@ -36,13 +37,7 @@ def invariant_values(connection: sa.Connection, context: Context) -> list[Invari
     answered = invariants.newest_answered(connection)
     raised = invariants.raised_by_name(connection)
     names = _names(connection, context.settings, {*answered, *raised})
-    places = {
-        (name, network, block)
-        for name in names & answered.keys()
-        for network, block in (
-            answered[name].positions or {answered[name].network: answered[name].block}
-        ).items()
-    }
+    places = {place for name in names & answered.keys() for place in _places(name, answered[name])}
     values: dict[str, dict[tuple[str, str], float]] = {}
     for (name, network, _), reading in invariants.readings_at(connection, places).items():
         for value, content in (reading.content or {}).items():
@@ -56,6 +51,30 @@ def invariant_values(connection: sa.Connection, context: Context) -> list[Invari
         read = {} if is_unread else values.get(name, {})
         found.append(InvariantValues(*_split(context.settings, name), holds, is_unread, at, read))
     return found
+
+
+def past_values(connection: sa.Connection, settings: Settings) -> Iterator[InvariantValues]:
+    """Yield the values at each check that was answered and is stored, in the order of their times."""
+    for checks in invariants.answered_checks(connection):
+        places = {place for name, check in checks for place in _places(name, check)}
+        readings = invariants.readings_at(connection, places)
+        for name, check in checks:
+            values = {
+                (value, network): number
+                for place in _places(name, check)
+                if (reading := readings.get(place)) is not None
+                for network in (place[1],)
+                for value, content in (reading.content or {}).items()
+                if (number := _number(content)) is not None
+            }
+            at = float(check.timestamp)
+            yield InvariantValues(*_split(settings, name), check.holds, False, at, values)
+
+
+def _places(name: str, check: Check) -> list[Place]:
+    """Return where the values of a check of the invariant ``name`` were read."""
+    positions = check.positions or {check.network: check.block}
+    return [(name, network, block) for network, block in positions.items()]
 
 
 def _names(connection: sa.Connection, settings: Settings, stored: Collection[str]) -> set[str]:

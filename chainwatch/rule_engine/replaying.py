@@ -17,6 +17,7 @@ from chainwatch.alerting.policy.severities import Severities
 from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.text import parse_exposition
 from chainwatch.model import Signal
+from chainwatch.operations.invariant_values import past_values
 from chainwatch.plan import Plan
 from chainwatch.presentation.presenter import Presenter
 from chainwatch.promql.evaluation import LOOK_BACK, Limits
@@ -25,7 +26,8 @@ from chainwatch.replay.errors import ReplayError
 from chainwatch.replay.replay import Rules, RuleSignals
 from chainwatch.rule_engine.interests import Interests, Matchers
 from chainwatch.rule_engine.live_group import Change, LiveGroup
-from chainwatch.rule_engine.past_transfers import PastTransfers
+from chainwatch.rule_engine.past_invariants import PastInvariants
+from chainwatch.rule_engine.past_transfers import PastTransfers, Sample
 from chainwatch.rule_engine.signals import annotations_of, ended, failing, firing, signal_labels
 from chainwatch.rules.evaluation import Alert
 from chainwatch.rules.placed import with_distinct_names
@@ -112,8 +114,9 @@ class PastRules:
             transfers.select(connection, transfers.Filter()),
             {flow.name: flow for flow in plan.flows},
             Presenter.of(settings),
-            lambda labels: bool(self._interests.of(labels)),
+            self._is_wanted,
         )
+        self._invariants = PastInvariants(past_values(connection, settings), self._is_wanted)
         self._grown: set[Labels] = set()
         """Series that rules have recorded since it was last found out who reads them."""
         self._last: dict[Labels, float] = {}
@@ -136,16 +139,20 @@ class PastRules:
         expired_at = now = own_at
         while not is_stopped():
             next_given = self._samples[given][0] if given < len(self._samples) else math.inf
-            now = int(min(own_at, next_given, min(due.values())))
+            now = int(min(own_at, self._invariants.next_at, next_given, min(due.values())))
             if now >= (last + 1) * 1000:
                 return
             changed: set[Labels] = set()
+            own: list[Sample] = []
+            if now == own_at or now >= self._invariants.next_at:
+                own += self._invariants.at(now)
             if now == own_at:
-                own = list(self._transfers.at(now // 1000))
+                own += self._transfers.at(now // 1000)
+                own_at += every * 1000
+            if own:
                 self._tsdb.append([(labels, [now], [value]) for labels, value in own], now)
                 changed.update(labels for labels, value in own if self._last.get(labels) != value)
                 self._last.update(own)
-                own_at += every * 1000
             if now == next_given:
                 changed.update(self._tsdb.append(self._samples[given][1], now).changed)
                 given += 1
@@ -199,8 +206,11 @@ class PastRules:
                 annotations = annotations_of(alert, rule, self._external_url)
                 yield firing(signal_labels(alert, rule, self._severities), annotations, alert.fired_at)
 
+    def _is_wanted(self, labels: Labels) -> bool:
+        return bool(self._interests.of(labels))
+
     def _is_read(self, batch: Batch) -> bool:
-        return any(self._interests.of(labels) for labels, _, _ in batch)
+        return any(self._is_wanted(labels) for labels, _, _ in batch)
 
 
 def _fires(alert: Alert) -> bool:

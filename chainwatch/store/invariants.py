@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -97,6 +97,14 @@ def all_checks(connection: sa.Connection) -> dict[str, list[Check]]:
     for row in connection.execute(sa.select(*_CHECK).order_by(c.timestamp, c.network, c.block)):
         found.setdefault(row[0], []).append(_check(row))
     return found
+
+
+def answered_checks(connection: sa.Connection) -> Iterator[Sequence[tuple[str, Check]]]:
+    """Yield all checks that were answered, with their invariants, some at a time in the order of their times."""
+    c = invariant_checks.c
+    query = sa.select(*_CHECK).where(c.holds.is_not(None)).order_by(c.timestamp, c.network, c.block, c.name)
+    for rows in connection.execute(query).partitions(NAMED_AT_ONCE):
+        yield [(row[0], _check(row)) for row in rows]
 
 
 def checks(connection: sa.Connection, name: str) -> list[Check]:

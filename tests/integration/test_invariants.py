@@ -18,6 +18,7 @@ from chainwatch.config import read_dict
 from chainwatch.plan import Plan, make_plan
 from chainwatch.replay import session
 from chainwatch.replay.session import Wanted
+from chainwatch.rule_engine.replaying import GivenSamples, rules_over_history
 from chainwatch.store import invariants
 from chainwatch.store.database import Database
 from chainwatch.support.keccak import keccak256
@@ -262,6 +263,36 @@ async def test_a_replay_checks_each_so_many_blocks_and_finds_when_it_held_last(
     assert int(found["floor"]["annotations"]["block"]) == -(-broken // every) * every
     assert int(found["floor"]["annotations"]["held_block"]) == broken - 1
     assert found["backed"]["annotations"]["values"] == "locked = 100, minted = 101"
+
+
+async def test_a_replay_evaluates_rules_over_the_values_of_all_checks(
+    chains: Chains, tmp_path: Path
+) -> None:  # S7
+    for number in range(1, 41):  # more checks than stay in memory
+        chains.alpha.increase_time(2)
+        chains.alpha.rpc("anvil_setBalance", SAFE, hex(90 if number == 11 else 100 + number))
+        chains.alpha.mine()
+    held = 'count_over_time(chainwatch_invariant_holds{invariant="floor"}[1h]) > 0'
+    plan = chains.plan(
+        rules=[
+            {"alert": "Low", "query": 'chainwatch_invariant_value{value="funds"} < 100'},
+            {"alert": "Checked", "query": held},
+        ]
+    )
+    reports = []
+    for number in range(2):
+        url = f"sqlite:///{tmp_path / f'ruled{number}.db'}"
+        wanted = Wanted((), (), (), sample_every=1)
+        over = rules_over_history(plan, GivenSamples(()))
+        reports.append(
+            await session.replay(plan, wanted, url, rules=over, durable=False, show_progress=False)
+        )
+    assert reports[0] == reports[1]
+    found = {a["labels"]["alertname"]: a for a in reports[0]["alerts"]}
+    assert found["Checked"]["ends_at"] is None
+    assert found["Low"]["labels"]["invariant"] == "floor"
+    assert found["Low"]["labels"]["network"] == "alpha"
+    assert 0 < found["Low"]["ends_at"] - found["Low"]["starts_at"] <= 4
 
 
 def test_the_commands_show_invariants_and_read_them_now(chains: Chains, tmp_path: Path) -> None:

@@ -8,13 +8,25 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from chainwatch.promql.arithmetic import DATE_PARTS
-from chainwatch.promql.errors import ParseError, PromqlError
-from chainwatch.promql.lexer import parse_duration
+from chainwatch.promql.errors import ParseError, PromqlError, Unsupported
+from chainwatch.promql.evaluation import Evaluation
+from chainwatch.promql.lexer import parse_duration, unquote
 from chainwatch.promql.notation import parse_series, parse_values
+from chainwatch.promql.notes import Notes
 from chainwatch.promql.parser import Query, parse
-from chainwatch.promql.queries import Matrix, Scalar, String, Vector, evaluate, evaluate_range
+from chainwatch.promql.queries import (
+    Matrix,
+    Scalar,
+    String,
+    Vector,
+    evaluate,
+    evaluate_range,
+    evaluate_range_with,
+    evaluate_with,
+)
 from chainwatch.promql.series import Labels, MemorySource, Series
 from chainwatch.promql.syntax import (
     Aggregation,
@@ -33,6 +45,12 @@ _EVAL = re.compile(
     r"range\s+from\s+(?P<start>\S+)\s+to\s+(?P<end>\S+)\s+step\s+(?P<step>\S+))\s+(?P<query>.*)",
     re.DOTALL,
 )
+_BARE = re.compile(r"[+-]?(?:[0-9.][0-9.eE+x_-]*|(?i:inf|nan))(?=\s|$)")
+_FAILURE = re.compile(
+    r"(?:expect fail msg:|expected_fail_message )\s*(?P<text>.*)|"
+    r"(?:expect fail regex:|expected_fail_regexp )\s*(?P<regexp>.*)"
+)
+_KINDS: tuple[tuple[Literal["warning", "info"], str], ...] = (("warning", "warn"), ("info", "info"))
 _HISTOGRAM = re.compile(r"\{\{.*?\}\}(?:[+-]\{\{.*?\}\})?(?:x([0-9]+))?")
 _UNSAFE_AT = frozenset({*DATE_PARTS, "predict_linear", "time", "timestamp"})
 
@@ -41,6 +59,8 @@ _UNSAFE_AT = frozenset({*DATE_PARTS, "predict_linear", "time", "timestamp"})
 class Outcome:
     passed: int = 0
     of_native_histograms: int = 0
+    refused: int = 0
+    """By name, as docs/rules.md says."""
     failures: list[str] = field(default_factory=list)
 
 
@@ -60,7 +80,20 @@ class _Eval:
 
     @property
     def fails(self) -> bool:
-        return self.match["mode"] == "_fail" or any(line.startswith("fail") for line in self.expects)
+        return bool(self.wants("fail"))
+
+    def wants(self, name: str) -> list[str]:
+        """Return what else stands in lines such as ``expect fail``; the older forms count as well."""
+        found = [line.removeprefix(name).strip() for line in self.expects if line.split()[0] == name]
+        return found or ([""] if self.match["mode"] == f"_{name}" else [])
+
+    @property
+    def failure(self) -> str:
+        """The pattern of the text with which the evaluation must fail."""
+        for line in self.lines:
+            if found := _FAILURE.fullmatch(line):
+                return found["regexp"] or re.escape(found["text"])
+        return ".*"
 
     @property
     def ordered(self) -> bool:
@@ -129,17 +162,21 @@ def _time(text: str) -> int:
 
 def _run(case: _Eval, source: MemorySource, native: MemorySource, outcome: Outcome) -> None:
     text = case.match["query"]
+    refused = False
     try:
-        problem = _problem(case, text, source)
+        problem = _problem(case, text, source, with_notes=not _touches(text, native))
     except ParseError as error:
+        refused = isinstance(error, Unsupported)
         problem = None if case.fails else f"{type(error).__name__}: {error}"
     except PromqlError as error:
-        wanted = next((line[9:].strip() for line in case.expects if line.startswith("fail msg:")), None)
-        problem = None if case.fails and wanted in (None, str(error)) else f"{type(error).__name__}: {error}"
+        is_wanted = case.fails and re.search(case.failure, str(error))
+        problem = None if is_wanted else f"{type(error).__name__}: {error}"
     except (IndexError, StopIteration) as error:
         problem = f"the expectation has another form: {error!r}"
     if problem is None:
         outcome.passed += 1
+    elif refused:
+        outcome.refused += 1
     elif any("{{" in line or "{count:" in line for line in case.lines) or _touches(text, native):
         outcome.of_native_histograms += 1
     else:
@@ -154,20 +191,24 @@ def _touches(text: str, native: MemorySource) -> bool:
     return any(native.select(node.matchers) for node in walk(root) if isinstance(node, Selector))
 
 
-def _problem(case: _Eval, text: str, source: MemorySource) -> str | None:
+def _problem(case: _Eval, text: str, source: MemorySource, *, with_notes: bool) -> str | None:
     """Return why the evaluation does not give what is expected."""
     query = parse(text)
+    notes = Notes()
     if case.match["at"] is None:
         start, end, step = (_time(case.match[name]) for name in ("start", "end", "step"))
-        matrix = evaluate_range(query, source, start, end, step)
+        matrix = evaluate_range_with(Evaluation(source, start, end, notes=notes), query, start, end, step)
         if case.fails:
             return "did not fail"
-        return _compare_matrix(_expected_matrix(case.results, start, step), matrix)
+        expected = _expected_matrix(case.results, start, step)
+        return _compare_matrix(expected, matrix) or (
+            _compare_notes(case, notes, text) if with_notes else None
+        )
     at = _time(case.match["at"])
-    result = evaluate(query, source, at)
+    result = evaluate_with(Evaluation(source, at, at, notes=notes), query, at)
     if case.fails:
         return "did not fail"
-    problem = _compare_instant(case, result)
+    problem = _compare_instant(case, result) or (_compare_notes(case, notes, text) if with_notes else None)
     if problem is not None or isinstance(result, String | Matrix):
         return problem
     for moment in (-10 * at, 0, at // 5, at, 10 * at) if at else (-1000, 0, 1000):
@@ -179,10 +220,29 @@ def _problem(case: _Eval, text: str, source: MemorySource) -> str | None:
     return None
 
 
+def _compare_notes(case: _Eval, notes: Notes, text: str) -> str | None:
+    """Return which note is missing, or is there but must not be."""
+    for kind, name in _KINDS:
+        shown = notes.shown(kind, text)
+        wanted = case.wants(name)
+        for message in wanted:
+            form, _, given = message.partition(":")
+            pattern = given.strip() if form == "regex" else re.escape(given.strip())
+            if not any(re.search(pattern, one) for one in shown):
+                return f"noted {shown}"
+        if (wanted and not shown) or (shown and case.wants(f"no_{name}")):
+            return f"noted {shown}"
+    return None
+
+
 def _compare_instant(case: _Eval, result: Vector | Scalar | String | Matrix) -> str | None:
     if isinstance(result, String):
         wanted = next((line[7:] for line in case.expects if line.startswith("string ")), None)
-        return None if wanted is not None and wanted[1:-1] == result.value else f"got text {result.value!r}"
+        return (
+            None
+            if wanted is not None and unquote(wanted.strip()) == result.value
+            else f"got text {result.value!r}"
+        )
     if isinstance(result, Matrix):
         shape = next(line.split() for line in case.expects if line.startswith("range vector"))
         return _compare_matrix(_expected_matrix(case.results, _time(shape[3]), _time(shape[7])), result)
@@ -190,7 +250,7 @@ def _compare_instant(case: _Eval, result: Vector | Scalar | String | Matrix) -> 
         return None if _equal(float(case.results[0]), result.value) else f"got {result.value}"
     expected = []
     for line in case.results:
-        labels, values = parse_series(line if not line[0].isdigit() else "{} " + line)
+        labels, values = parse_series("{} " + line if _BARE.fullmatch(line) else line)
         expected.append((labels, values[0]))
     if case.ordered and [labels for labels, _ in expected] != [sample.labels for sample in result.samples]:
         return f"got in this order {result.samples}"
@@ -212,7 +272,7 @@ def _compare_middle(case: _Eval, matrix: Matrix, at: int) -> str | None:
     }
     expected = {}
     for line in case.results:
-        if line[0] in "+-.0123456789NIi":
+        if _BARE.fullmatch(line):
             expected[Labels()] = float(line)
         else:
             labels, values = parse_series(line)
@@ -226,9 +286,7 @@ def _compare_middle(case: _Eval, matrix: Matrix, at: int) -> str | None:
 def _expected_matrix(lines: list[str], start: int, step: int) -> dict[Labels, dict[int, float]]:
     expected = {}
     for line in lines:
-        labels, values = (
-            parse_series(line) if line[0] not in "+-.0123456789" else (Labels(), parse_values(line))
-        )
+        labels, values = (Labels(), parse_values(line)) if _BARE.match(line) else parse_series(line)
         expected[labels] = {
             start + index * step: value for index, value in enumerate(values) if value is not None
         }

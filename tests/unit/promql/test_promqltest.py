@@ -12,21 +12,22 @@ _FILES = Path(__file__).parents[2] / "data" / "promqltest"
 
 
 @pytest.mark.parametrize(
-    ("name", "passed", "of_native_histograms"),
+    ("name", "passed", "not_ours"),
     [
         ("aggregators", 154, 6),
         ("at_modifier", 78, 0),
         ("literals", 25, 0),
         ("operators", 207, 7),
+        ("own", 43, 2),
         ("selectors", 31, 0),
         ("staleness", 17, 0),
         ("subquery", 32, 2),
     ],
 )
-def test_gives_what_prometheus_gives(name: str, passed: int, of_native_histograms: int) -> None:
+def test_gives_what_prometheus_gives(name: str, passed: int, not_ours: int) -> None:
     outcome = run_file(_FILES / f"{name}.test")
     assert outcome.failures == []
-    assert (outcome.passed, outcome.of_native_histograms) == (passed, of_native_histograms)
+    assert (outcome.passed, outcome.of_native_histograms + outcome.refused) == (passed, not_ours)
 
 
 def test_a_wrong_expectation_fails(tmp_path: Path) -> None:
@@ -36,3 +37,14 @@ def test_a_wrong_expectation_fails(tmp_path: Path) -> None:
     assert outcome.passed == 1
     assert len(outcome.failures) == 1
     assert outcome.failures[0].startswith("line 4:")
+
+
+def test_a_wrong_note_fails(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.test"
+    file.write_text(
+        "load 1m\n  m 1 2 3\n\n"
+        "eval instant at 2m rate(m[2m])\n  expect no_info\n  {} 0.016666666666666666\n\n"
+        "eval_warn instant at 2m m\n  m 3\n\n"
+        "eval instant at 2m rate(m[2m])\n  expect info msg: another\n  {} 0.016666666666666666\n"
+    )
+    assert len(run_file(file).failures) == 3
