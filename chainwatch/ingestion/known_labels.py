@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Iterable, Sequence
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 from chainwatch.promql.series import Labels
@@ -34,8 +34,7 @@ class KnownLabels:
 
     def numbers(self, symbols: Iterable[bytes]) -> list[int]:
         """Return the number of each symbol."""
-        find = self._numbers.get
-        return [find(symbol, UNKNOWN) for symbol in symbols]
+        return list(map(self._numbers.get, symbols, repeat(UNKNOWN)))
 
     def keep(self, key: Hashable, labels: Labels) -> None:
         """Keep labels, for good if ``settle`` says so."""

@@ -80,18 +80,18 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     _check_number(request.timeseries, request.metadata)
     parsed = Parsed()
     contents: list[bytes] = list(request.timeseries)
-    samples = read_samples([content[-SIZE:].rjust(SIZE, b"\0") for content in contents], SIZE - ZERO_SIZE)
-    found = [
-        known.get(content[:-size]) if size else None
-        for content, size in zip(contents, samples.sizes, strict=True)
-    ]
-    add = parsed.series.append
-    singles = zip(found, zip(samples.times), zip(samples.values), strict=True)
-    for number, (labels, time, value) in enumerate(singles):
-        if labels is not None:
-            add((labels, time, value))
-        else:
-            _add_v1(parsed, number, contents[number], samples.sizes[number], known)
+    samples = read_samples([one[-SIZE:] for one in contents], SIZE - ZERO_SIZE)
+    find = known.get
+    found = [find(one[:-size]) for one, size in zip(contents, samples.sizes, strict=True)]
+    singles: list[Any] = list(zip(found, zip(samples.times), zip(samples.values), strict=True))
+    if all(labels is not None for labels in found):
+        parsed.series = singles
+    else:
+        for number, single in enumerate(singles):
+            if single[0] is not None:
+                parsed.series.append(single)
+            else:
+                _add_v1(parsed, number, contents[number], samples.sizes[number], known)
     parsed.metadata = {
         _text(one.metric_family_name): Metadata(_type(one.type), _text(one.help), _text(one.unit))
         for one in request.metadata
@@ -174,8 +174,13 @@ def _parse_v2(content: Any, known: KnownLabels) -> Parsed:
     _check_number(content.timeseries, content.symbols)
     contents: list[bytes] = list(content.timeseries)
     request = _RequestV2(list(content.symbols), known)
+    singles = _known_v2(contents, request)
+    if singles is None:
+        for number, one in enumerate(contents):
+            request.add(number, one)
+        return request.parsed
     add, described = request.parsed.series.append, request.described
-    for number, (labels, time, value, rest) in enumerate(_known_v2(contents, request)):
+    for number, (labels, time, value, rest) in enumerate(singles):
         if labels is None:
             request.add(number, contents[number])
         else:
@@ -185,36 +190,33 @@ def _parse_v2(content: Any, known: KnownLabels) -> Parsed:
     return request.parsed
 
 
-def _known_v2(contents: Sequence[bytes], request: _RequestV2) -> Iterable[tuple[Any, Any, Any, Any]]:
+def _known_v2(contents: Sequence[bytes], request: _RequestV2) -> Iterable[tuple[Any, Any, Any, Any]] | None:
     """Return for each series its labels, time and value as tuples of one, and a series of all else that it has.
 
-    Instead of labels None where these are not known, or it is not references, a single sample and no more that counts.
+    Instead of labels None where these are not known, or it is not references, a single sample and no more that counts;
+    and None in all where some series is written as none should be.
     """
-    starts = [
-        one[1] + 2 if len(one) > ZERO_SIZE and one[0] == _REFERENCES and one[1] < 128 else len(one)
-        for one in contents
-    ]
-    pieces = [
-        one[start : start + SIZE].ljust(SIZE, b"\0") for one, start in zip(contents, starts, strict=True)
-    ]
-    samples = read_samples(pieces, 0)
+    if min(map(len, contents), default=0) < 2:
+        return None
+    begins = np.frombuffer(b"".join([one[:2] for one in contents]), np.uint8).reshape(-1, 2)
+    is_packed = (begins[:, 0] == _REFERENCES) & (begins[:, 1] < 128)
+    starts = np.where(is_packed, begins[:, 1].astype(int) + 2, SIZE_MAX).tolist()
+    pairs = list(zip(contents, starts, strict=True))
+    samples = read_samples([one[start : start + SIZE] for one, start in pairs], 0)
     ends = [
-        one[start + size :] if size else None
-        for one, start, size in zip(contents, starts, samples.sizes, strict=True)
+        one[start + size :] if size else None for (one, start), size in zip(pairs, samples.sizes, strict=True)
     ]
     read = {end: None if end is None else _rest_v2(end) for end in set(ends)}
     rests = [read[end] for end in ends]
     references = read_references(
-        [
-            b"" if rest is None else one[2:start]
-            for one, start, rest in zip(contents, starts, rests, strict=True)
-        ]
+        [b"" if rest is None else one[2:start] for (one, start), rest in zip(pairs, rests, strict=True)]
     )
     if references is None or references[0].max(initial=0) >= len(request.numbers):
-        return ((None, None, None, None) for _ in contents)
+        return None
     numbers = np.array(request.numbers, np.int64)[references[0]].tobytes()
-    find, size = request.known.get_by_numbers, NUMBER_SIZE
-    found = [find(numbers[size * start : size * end]) for start, end in pairwise(references[1])]
+    bounds = [NUMBER_SIZE * bound for bound in references[1]]
+    find = request.known.get_by_numbers
+    found = [find(numbers[start:end]) for start, end in pairwise(bounds)]
     return zip(found, zip(samples.times), zip(samples.values), rests, strict=True)
 
 

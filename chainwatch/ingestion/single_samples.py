@@ -31,8 +31,12 @@ class SingleSamples(NamedTuple):
 
 
 def read_samples(pieces: Sequence[bytes], zero_at: int) -> SingleSamples:
-    """Read pieces of ``SIZE`` bytes, each a sample, or at ``zero_at`` one whose value is 0."""
-    rows = np.frombuffer(b"".join(pieces), np.uint8).reshape(-1, SIZE)
+    """Read pieces of up to ``SIZE`` bytes, each a sample, or at ``zero_at`` (its begin or its end) one whose value is 0."""
+    content = b"".join(pieces)
+    if len(content) < SIZE * len(pieces):  # padded by what ends no number
+        pad = bytes.rjust if zero_at else bytes.ljust
+        content = b"".join([pad(piece, SIZE, b"\xff") for piece in pieces])
+    rows = np.frombuffer(content, np.uint8).reshape(-1, SIZE)
     times, zero_times = rows[:, -_DIGITS:], rows[:, zero_at + 3 : zero_at + ZERO_SIZE]
     is_full = _begin(rows, _SAMPLE) & (rows[:, -_DIGITS - 1] == _TIME) & _are_numbers(times)
     is_zero = _begin(rows[:, zero_at:], _ZERO) & _are_numbers(zero_times) & ~is_full
@@ -69,4 +73,5 @@ def _begin(rows: Bytes, tags: tuple[int, int, int]) -> Bools:
 
 def _are_numbers(digits: Bytes) -> Bools:
     """Return which rows are one varint each."""
-    return (digits[:, :-1] > 127).all(axis=1) & (digits[:, -1] < 128)
+    are: Bools = (digits[:, :-1] > 127).all(axis=1) & (digits[:, -1] < 128)
+    return are

@@ -59,8 +59,9 @@ class Tsdb:
         Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
         """
         result = Appended()
-        find, ahead, journal = self._index.by_labels.get, now + self.limits.future, self._journal
+        find, ahead = self._index.by_labels.get, now + self.limits.future
         with self._turns.writing(), self._lock:
+            journal = self._journal  # ``take_entries`` puts another in its place
             for labels, times, values in batch:
                 series = find(labels) or self._admit(labels, len(times), result, share)
                 if series is not None and self._extend(series, times, values, now, ahead, result, journal):
@@ -254,6 +255,12 @@ class Tsdb:
         journal: Entries | None,
     ) -> bool:
         """Add what may be added; return whether anything was."""
+        if (
+            series.times
+            and series.newest > ahead
+            and any(now - series.window < time <= ahead for time in times)
+        ):
+            self._cut(series, now)
         head_times, head_values = series.growing()
         before = len(head_times)
         oldest = now - series.window
@@ -294,6 +301,15 @@ class Tsdb:
             while self.bytes > self.limits.bytes and series.chunks:
                 self.bytes -= series.drop_oldest()
         return True
+
+    def _cut(self, series: StoredSeries, now: int) -> None:
+        """Forget what a clock that was ahead has left: it would keep all other samples out until then."""
+        self.bytes -= series.bytes
+        series.cut(now)
+        if series.times:
+            self.bytes += series.bytes
+        else:
+            self._index.remove(series)  # until it has a sample again
 
     def _set_windows(self) -> None:
         if self._asked is None:
