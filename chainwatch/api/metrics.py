@@ -28,7 +28,7 @@ SHARE = 10
 """Numbers are used again for this many times as long as they took to be read."""
 OPENMETRICS = "application/openmetrics-text"
 BUILDS = {"chainwatch": version("chainwatch"), "alertmanager": VERSION}
-"""The versions of what runs, or is spoken here."""
+"""The versions of chainwatch, and of Alertmanager's API as it is answered here."""
 
 
 def routes(reads: Reads) -> list[web.RouteDef]:

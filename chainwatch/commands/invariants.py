@@ -46,7 +46,7 @@ def invariants_show(config: Path, name: str, as_json: bool) -> None:
 
 @invariants.command("history")
 @click.argument("name")
-@click.option("--since", type=Moment(), help="What lasted or was read at this chain time or later.")
+@click.option("--since", type=Moment(), help="Only what lasted or was read at this chain time or later.")
 @as_json
 @click.pass_obj
 def invariants_history(config: Path, name: str, since: float | None, as_json: bool) -> None:

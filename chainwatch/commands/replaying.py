@@ -32,7 +32,7 @@ class Sampling(click.ParamType[int]):
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
         """See ``click.ParamType``."""
         key, _, number = str(value).partition("=")
-        if key != "every" or not number.isdigit() or not 1 <= int(number) < BLOCKS:
+        if key != "every" or not number.isdecimal() or not 1 <= int(number) < BLOCKS:
             self.fail("expected every=N, a number of blocks such as every=100", parameter, context)
         return int(number)
 
@@ -69,7 +69,7 @@ class Sampling(click.ParamType[int]):
     "sample_every",
     type=Sampling(),
     metavar="every=N",
-    help="Check invariants at each N blocks too, which takes archive nodes. Default: at events, and at the last block.",
+    help="Also check invariants every N blocks: needs archive nodes. Default: at events, and at the last block.",
 )
 @click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
 @click.option(

@@ -19,7 +19,7 @@ def rules() -> None:
 
 
 @rules.command("list")
-@click.option("--state", help="Only rules in this state: inactive, pending or firing.")
+@click.option("--state", help="Only rules in this state: inactive, pending, firing or failing.")
 @paged("by group")
 @as_json
 @click.pass_obj
@@ -42,9 +42,14 @@ def rules_list(config: Path, state: str | None, limit: int, after: str | None, a
     help="When to evaluate: a date, a time, Unix seconds, or 1h ago as 1h. Default: now.",
 )
 @click.option(
-    "--range", "range_", type=Duration(), metavar="TIME", help="Evaluate over so long before, such as 1h."
+    "--range", "range_", type=Duration(), metavar="TIME", help="Evaluate over this long before, such as 1h."
 )
-@click.option("--step", type=Duration(), metavar="TIME", help="How often, with --range. Default: 100 times.")
+@click.option(
+    "--step",
+    type=Duration(),
+    metavar="TIME",
+    help="Time between two of them. Default: a hundredth of --range.",
+)
 @as_json
 @click.pass_obj
 def rules_eval(

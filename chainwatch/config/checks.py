@@ -97,7 +97,7 @@ def _check_known(draft: Draft, path: KeyPath, name: str, section: str) -> bool:
 
 
 def _check_scrapes(draft: Draft) -> None:
-    """Report a job that two tables have: their targets' series could not be told apart."""
+    """Report a job that two tables have: their targets would have the same series."""
     first_with: dict[str, int] = {}
     for index in range(_length(draft, ("scrape",))):
         path = ("scrape", index, "job")

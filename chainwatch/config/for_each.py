@@ -20,7 +20,7 @@ INVARIANTS, FOR_EACH = "invariants", "for_each"
 ELEMENTS_MAX = 1_000
 """Invariants that one table may become."""
 LISTING, SAMPLE = "*", "?"
-"""In the place of an element: what reads the lists, and what stands for every element when the file is checked."""
+"""In names, in place of an element: for what reads the lists, and for the sample that is compiled in its stead."""
 SEPARATOR = ":"
 _TAKEN = ("alertname", "severity", "invariant", "event")
 """Labels that alerts of invariants have already."""
@@ -93,7 +93,7 @@ Lists = Mapping[str, Sequence[Any] | Mapping[str, Any]]
 
 
 def names_in(table: object) -> frozenset[str]:
-    """Return what ``${…}`` stands for in the texts of an invariant's table."""
+    """Return the names that ``${…}`` may have in the texts of an invariant's table: those of its lists."""
     lists = table.get(FOR_EACH) if isinstance(table, dict) else None
     return frozenset(lists) if isinstance(lists, dict) else frozenset()
 
@@ -171,7 +171,7 @@ def labels_of(elements: Collection[Element]) -> frozenset[str]:
 
 
 def path_in_file(elements: Mapping[str, Element], path: KeyPath) -> KeyPath:
-    """Return where in the file it stands what an invariant that was made has at ``path``."""
+    """Return the path in the file of what an expanded invariant has at ``path``."""
     element = elements.get(str(path[1])) if len(path) > 1 and path[0] == INVARIANTS else None
     if element is None:
         return path

@@ -13,11 +13,11 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from chainwatch.ingestion import wire
-from chainwatch.ingestion.model import IngestionError, Metadata
+from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.text import HELP_MAX, Exposition, TextSample
 from chainwatch.promql.numbers import format_general
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import NAME, Labels, Metadata
 
 CONTENT_TYPE = "application/vnd.google.protobuf"
 TYPES = ("counter", "gauge", "summary", "unknown", "histogram", "gaugehistogram")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import NAME, Labels, Metadata
 
 TIME_MAX = 2**53
 """Times are below this many milliseconds before and after 1970, which floats hold exactly."""
@@ -21,14 +21,6 @@ class IngestionError(ValueError):
 
 class WrongFormat(IngestionError):
     """The document is in a format or compression that is not read."""
-
-
-class Metadata(NamedTuple):
-    """What a document says of a metric: its type (``counter``, ``gauge``, …), what it means, its unit."""
-
-    type: str = "unknown"
-    help: str = ""
-    unit: str = ""
 
 
 @dataclass(slots=True)

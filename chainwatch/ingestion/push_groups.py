@@ -11,10 +11,10 @@ import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from chainwatch.ingestion.model import IngestionError, Metadata
+from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.names import label_problem, quoted
 from chainwatch.ingestion.text import Exposition
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import NAME, Labels, Metadata
 
 JOB = "job"
 PUSH_TIME = "push_time_seconds"

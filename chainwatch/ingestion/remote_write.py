@@ -18,7 +18,6 @@ from chainwatch.ingestion.known_labels import NUMBER_SIZE, KnownLabels, write_nu
 from chainwatch.ingestion.model import (
     TIME_MAX,
     IngestionError,
-    Metadata,
     Parsed,
     Refusals,
     WrongFormat,
@@ -26,7 +25,7 @@ from chainwatch.ingestion.model import (
 from chainwatch.ingestion.names import checked_labels, quoted
 from chainwatch.ingestion.single_samples import SIZE, ZERO_SIZE, read_references, read_samples
 from chainwatch.ingestion.snappy import TooLarge, decompress
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import NAME, Labels, Metadata
 
 CONTENT_TYPE = "application/x-protobuf"
 V1, V2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"

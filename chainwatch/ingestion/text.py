@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from chainwatch.ingestion.model import TIME_MAX, IngestionError, Metadata
+from chainwatch.ingestion.model import TIME_MAX, IngestionError
 from chainwatch.ingestion.names import LABEL_NAME, METRIC_NAME, label_problem, quoted
-from chainwatch.promql.series import NAME, Labels
+from chainwatch.promql.series import NAME, Labels, Metadata
 
 TYPES = (
     "counter",

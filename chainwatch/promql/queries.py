@@ -16,7 +16,7 @@ from chainwatch.promql.syntax import Subquery, Text, walk
 from chainwatch.promql.vectors import Vector as Elements
 
 POINTS_MAX = 50_000_000
-"""Samples in the result of a range query, where nothing else is said."""
+"""The most samples in the result of a range query, by default."""
 
 
 class Sample(NamedTuple):

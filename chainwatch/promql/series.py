@@ -7,7 +7,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from chainwatch.promql.errors import LimitExceeded
 from chainwatch.promql.syntax import Matcher
@@ -32,6 +32,14 @@ Samples = tuple["array[int]", "array[float]"]
 def is_stale(value: float) -> bool:
     """Return whether ``value`` is the staleness marker, which is not any NaN."""
     return value != value and struct.unpack("<Q", struct.pack("<d", value))[0] == _STALE_BITS
+
+
+class Metadata(NamedTuple):
+    """What is known of a metric: its type (``counter``, ``gauge``, …), what it means, its unit."""
+
+    type: str = "unknown"
+    help: str = ""
+    unit: str = ""
 
 
 class Labels(Mapping[str, str]):

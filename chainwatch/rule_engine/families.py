@@ -16,13 +16,13 @@ from prometheus_client.core import (
 from chainwatch.operations.invariant_values import InvariantValues
 from chainwatch.operations.measures import OTHERS, Measures, place_label
 from chainwatch.operations.queries import NetworkView
+from chainwatch.operations.transfer_reports import IN_FLIGHT
 from chainwatch.rule_engine.intake import SOURCES
 from chainwatch.support import counters
 from chainwatch.support.counters import Count, Histogram
 
 STATES = ("starting", "catching up", "live", "blind", "stalled", "halted", "stopped")
 ENDPOINT_STATES = ("ok", "degraded", "frozen", "down", "refused")
-IN_FLIGHT = ("open", "overdue")
 ROUTE = ["flow", "origin", "destination"]
 ATTEMPT_OUTCOMES = ("delivered", "failed", "dead")
 

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from chainwatch.ingestion.model import Metadata
+from chainwatch.promql.series import Metadata
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
-from chainwatch.tsdb import model
 from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -85,7 +84,7 @@ class Intake:
     def describe(self, metadata: Mapping[str, Metadata]) -> None:
         """Note what is said of metrics."""
         for name, one in metadata.items():
-            self._tsdb.set_metadata(name, model.Metadata(one.type, one.help, one.unit))
+            self._tsdb.set_metadata(name, one)
 
     async def stored(self) -> None:
         """Wait until what was appended is stored. Raises ``StoreError``."""

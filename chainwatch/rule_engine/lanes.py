@@ -34,7 +34,7 @@ PAUSE_MAX = 600.0
 LOOK_AGAIN = 1.0
 """Seconds after which a group is evaluated once more when what it reads has grown by samples of clocks that are ahead."""
 TURN = 0.5
-"""Seconds after which a lane looks around, whatever happens."""
+"""The longest that a lane waits, in seconds."""
 CLOCK_STEP = 1.0
 """Seconds by which the clock must change at once to count as set."""
 CHANGES_MAX = 100_000

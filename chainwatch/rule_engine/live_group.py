@@ -224,7 +224,7 @@ class LiveGroup:
         result.changes.append(Change(self.rules[index], before.alerts, state.alerts, one.error))
 
     def _write(self, samples: list[Sample], at: int, tsdb: Tsdb, now: int) -> None:
-        """Append samples; one that says what the last one did is written once in an interval."""
+        """Append samples; a value that has not changed is written once in an interval."""
         batch = []
         for labels, value in samples:
             last = self._last_written.get(labels)
@@ -257,11 +257,11 @@ class LiveGroup:
             for state in self.states
         ]
 
-    # --- how it stands --------------------------------------------------------------------------------
+    # --- status ---------------------------------------------------------------------------------------
 
     @property
     def status(self) -> GroupStatus:
-        """How it stands now."""
+        """How the group and its rules stand now."""
         evaluated_at, seconds = self._evaluated
         return GroupStatus(
             self.name, self.placed, self.interval / 1000, self._status, evaluated_at, seconds, self.lane > 0

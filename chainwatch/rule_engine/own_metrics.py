@@ -11,12 +11,11 @@ import sqlalchemy as sa
 import structlog
 from prometheus_client.core import Metric
 
-from chainwatch.ingestion.model import Metadata
 from chainwatch.monitor.companions import Running
 from chainwatch.operations.context import Context, Contexts
 from chainwatch.operations.invariant_values import invariant_values
 from chainwatch.operations.measures import measure
-from chainwatch.promql.series import NAME, STALE, Labels
+from chainwatch.promql.series import NAME, STALE, Labels, Metadata
 from chainwatch.rule_engine.families import families, families_of_invariants
 from chainwatch.rule_engine.intake import OWN, Intake, next_time
 from chainwatch.store.errors import StoreError

@@ -19,6 +19,7 @@ from chainwatch.checker.step_views import step_views
 from chainwatch.model import DISPUTED, EXCLUDED, RESOLVED, TRANSFER_STATUSES, Transfer
 from chainwatch.monitor.counting import COMPLETE
 from chainwatch.operations.measures import place_label
+from chainwatch.operations.transfer_reports import IN_FLIGHT
 from chainwatch.operations.views import asset_of
 from chainwatch.presentation.presenter import Presenter
 from chainwatch.promql.series import NAME, Labels
@@ -27,7 +28,6 @@ from chainwatch.support.counters import STEP_SECONDS
 
 OWN = {"job": "chainwatch"}
 """Labels of all series about chainwatch itself."""
-_IN_FLIGHT = ("open", "overdue")
 _OVERDUE, _ORPHAN = "TransferOverdue", "TransferOrphan"
 _ALWAYS = ("unopened", "untracked", RESOLVED)
 """Statuses that a transfer has from its first event on."""
@@ -132,7 +132,7 @@ class PastTransfers:
                 self._change(at, -1, "transfers", (*route, before))
             self._change(at, 1, "transfers", (*route, status))
             self._change(at, 1, "transfers_reached_total", (*route, status))
-            is_in_flight, was_in_flight = status in _IN_FLIGHT, before in _IN_FLIGHT
+            is_in_flight, was_in_flight = status in IN_FLIGHT, before in IN_FLIGHT
             if is_in_flight is not was_in_flight:
                 self._change(at, 1 if is_in_flight else -1, "transfers_in_flight", route)
                 self._change_amount(at, 1 if is_in_flight else -1, transfer, route)
@@ -142,7 +142,7 @@ class PastTransfers:
             return
         self._change(transfer.opened_at, 1, "transfers_opened_total", route)
         self._change_amount(transfer.opened_at, 1, transfer, route, "transfers_opened_amount_total")
-        if before in _IN_FLIGHT or left is not None:
+        if before in IN_FLIGHT or left is not None:
             self._flights.setdefault(route, []).append((transfer.opened_at, left))
         self._observe_times(transfer, route)
 

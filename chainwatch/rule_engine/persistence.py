@@ -180,7 +180,7 @@ class Persistence:
         self._failing = False
 
     async def _flush(self, database: Database) -> None:
-        """Write all that was appended, and let those go on who wait for it."""
+        """Write all that was appended, and wake those who wait for that."""
         waiting, self._waiting = self._waiting, []
         failure = StoreError("the samples were not stored: chainwatch reloads or stops")
         try:

@@ -1,4 +1,4 @@
-"""Queries over the samples that are stored, for whoever has the database but not the process."""
+"""Queries over the samples that are stored, for commands, which have the database but not the samples in memory."""
 
 from __future__ import annotations
 

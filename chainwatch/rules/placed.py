@@ -1,4 +1,4 @@
-"""Groups of rules with where they come from, and what tells a rule from all others. Pure."""
+"""Groups of rules with where they come from, and the keys that identify rules. Pure."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Health = Literal["ok", "err", "unknown"]
 
 @dataclass(frozen=True)
 class RuleStatus:
-    """One rule. ``key`` tells it from all others; ``alerts`` are those that are pending or fire.
+    """One rule. ``key`` identifies it; ``alerts`` are those that are pending or fire.
 
     ``health`` is ``unknown`` before its first evaluation, ``err`` while it fails with ``error``; ``seconds``: how long its
     last evaluation took, which was at ``evaluated_at``.

@@ -53,7 +53,7 @@ def end(
 ) -> None:
     """Note that the breach at ``place`` (name, network, block) has ended ``at``, and why.
 
-    ``is_over``: not because the invariant holds again: nobody asks any more when it held last.
+    ``is_over``: it has not ended because the invariant holds again, so that when it held last need not be searched.
     """
     values: dict[str, object] = {"ends_at": at, "reason": reason}
     if is_over:

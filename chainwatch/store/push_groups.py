@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.ingestion.model import Metadata
 from chainwatch.ingestion.push_groups import Family, Group
-from chainwatch.promql.series import Labels
+from chainwatch.promql.series import Labels, Metadata
 from chainwatch.store import bulk
 from chainwatch.store.push_tables import push_groups
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from chainwatch.promql.series import Labels
 
@@ -41,14 +41,6 @@ class TsdbLimits:
     label_characters: int = 4_096
     window: int = HOUR
     future: int = 10 * 60_000
-
-
-class Metadata(NamedTuple):
-    """What is known of a metric: its type (``counter``, ``gauge``, …), what it means, its unit."""
-
-    type: str = "unknown"
-    help: str = ""
-    unit: str = ""
 
 
 @dataclass(slots=True)

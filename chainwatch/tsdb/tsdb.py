@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 from itertools import chain
 
 from chainwatch.promql.errors import LimitExceeded
-from chainwatch.promql.series import NAME, Labels, is_stale, passing
+from chainwatch.promql.series import NAME, Labels, Metadata, is_stale, passing
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
-from chainwatch.tsdb.model import Appended, Batch, Metadata, Reason, TsdbLimits
+from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
 from chainwatch.tsdb.snapshot import Selections, Snapshot
 from chainwatch.tsdb.stored import SAMPLE_BYTES, StoredSeries
 from chainwatch.tsdb.turns import Turns

@@ -1,4 +1,4 @@
-"""Work that takes long, in threads of its own: few at a time, and each client in its turn, so that none starves others."""
+"""Runs jobs that take long in threads of its own: few at once, and each client in its turn, so that none starves others."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 AT_ONCE = 2
-"""Works that run at once; each competes with the event loop for the interpreter."""
+"""Jobs that run at once; each competes with the event loop for the interpreter."""
 OF_ONE_CLIENT = 1
-"""Works of one client that run at once."""
+"""Jobs of one client that run at once."""
 WAITING_MAX = 200
-"""Works of one client that may wait."""
+"""Jobs of one client that may wait."""
 CLIENTS_MAX = 1_000
 
 T = TypeVar("T")
 
 
 class TooMany(Exception):
-    """More works wait already than may."""
+    """As many jobs wait already as may."""
 
 
 class ClientTurns:
-    """Runs works in threads: first ``wait`` for a turn, then ``run``. ``close`` must be called at the end."""
+    """Runs jobs in threads: first ``wait`` for a turn, then ``run``. ``close`` must be called at the end."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="query")
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._running: Counter[str] = Counter()
         self.closed = False
-        """Whether works should end, as nobody waits for them any more."""
+        """Whether jobs should end, as nobody waits for them any more."""
 
     def close(self) -> None:
         """End: nothing begins any more, and what runs is asked to end."""

@@ -40,7 +40,7 @@ VERSION = "3.5.0"
 """The version of Prometheus whose API this is: clients ask for it before they use what is newer."""
 POINTS_OF_A_SERIES = 11_000
 _LONGEST = 2**53
-"""Milliseconds: longer is as good as for ever."""
+"""Milliseconds to which longer times are cut."""
 _ESCAPED = "U__"
 _ESCAPE = re.compile("_([0-9a-fA-F]{1,6})_|__")
 

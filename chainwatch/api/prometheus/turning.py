@@ -19,7 +19,7 @@ T = TypeVar("T")
 async def in_turn(
     request: web.Request, turns: ClientTurns, work: Callable[[Budget], T], seconds: float = WITHIN
 ) -> T:
-    """Return what ``work`` returns, in a thread; its budget is of ``seconds``, of which waiting takes part.
+    """Return what ``work`` returns, in a thread, within ``seconds``, the wait for the turn included.
 
     Raises ``Refused`` where the turn does not come in time, and what ``work`` raises.
     """

@@ -37,7 +37,7 @@ class Comparison:
     """Returns left - right: an integer or a fraction. Raises whatever operators do."""
     unit: Unit | None
 
-    def told(self, event: Event) -> str:
+    def describe(self, event: Event) -> str:
         """Return by how much the sides differ; empty where the comparison holds, or there is no answer."""
         try:
             difference = 0 if self.compare(event) else self.subtract(event)

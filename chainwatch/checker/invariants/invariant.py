@@ -136,7 +136,7 @@ class Invariant:
     def differences(self, values: Values, previous: Values | None = None) -> list[str]:
         """Return by how much the sides of its comparisons differ that are false, as texts."""
         read = self._read(values, previous)
-        return [told for one in self.comparisons if (told := one.told(read))]
+        return [text for one in self.comparisons if (text := one.describe(read))]
 
     def _read(self, values: Values, previous: Values | None) -> Event:
         """Return what its condition reads."""

@@ -24,7 +24,7 @@ INVARIANTS, KIND = "invariants", "kind"
 _OF_LOOK_UPS = ("severity", "message")
 """The keys beside the parameters of a kind that becomes a look-up."""
 _MADE = ("assert", "values")
-"""The keys that a kind says, and nobody beside it."""
+"""The keys that only the kind itself sets."""
 
 
 class Mistake(NamedTuple):
@@ -48,7 +48,7 @@ class Expanded(NamedTuple):
     look_up: LookUp | None = None
 
     def written(self, path: KeyPath) -> KeyPath | None:
-        """Return the path, in what was written, of the value at ``path``; None where the kind says it."""
+        """Return the path, in what was written, of the value at ``path``; None for one that the kind sets."""
         for length in range(len(path), 0, -1):
             if (origin := self.origins.get(path[:length])) is not None:
                 return (*origin, *path[length:])
@@ -151,7 +151,7 @@ def _beside(parameters: Mapping[str, Parameter], path: KeyPath) -> Mapping[str, 
 def as_written(kinds: Mapping[str, Expanded], path: KeyPath, message: str) -> tuple[KeyPath, str]:
     """Return the path and message of a problem with what ``kinds``, by the invariants' names, were expanded to.
 
-    What a parameter says is a problem at that parameter, what a kind says one at the invariant's table.
+    A problem with a parameter's value is one at that parameter, any other is one at the invariant's table.
     """
     expanded = kinds.get(str(path[1])) if len(path) > 2 and path[0] == INVARIANTS else None
     if expanded is None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainwatch.ingestion.metric_families import parse_families
-from chainwatch.ingestion.model import IngestionError, Metadata
+from chainwatch.ingestion.model import IngestionError
+from chainwatch.promql.series import Metadata
 from tests.support.remote_write import field, label, varint
 
 COUNTER, GAUGE, SUMMARY, UNTYPED, HISTOGRAM = range(5)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainwatch.ingestion.known_labels import KnownLabels
-from chainwatch.ingestion.model import IngestionError, Metadata, Parsed, WrongFormat
+from chainwatch.ingestion.model import IngestionError, Parsed, WrongFormat
 from chainwatch.ingestion.remote_write import (
     ENTRIES_MAX,
     NATIVE_HISTOGRAMS,
@@ -23,7 +23,7 @@ from chainwatch.ingestion.remote_write import (
     parse_remote_write,
 )
 from chainwatch.ingestion.snappy import TooLarge
-from chainwatch.promql.series import STALE, is_stale
+from chainwatch.promql.series import STALE, Metadata, is_stale
 from tests.support.remote_write import (
     Points,
     field,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from chainwatch.ingestion.model import IngestionError, Metadata
+from chainwatch.ingestion.model import IngestionError
 from chainwatch.ingestion.text import KnownSeries, parse_exposition
-from chainwatch.promql.series import Labels
+from chainwatch.promql.series import Labels, Metadata
 
 
 def series(body: bytes) -> list[tuple[dict[str, str], float, int | None]]:

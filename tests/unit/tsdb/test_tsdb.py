@@ -13,9 +13,9 @@ import pytest
 from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Vector, evaluate
-from chainwatch.promql.series import STALE, Labels
+from chainwatch.promql.series import STALE, Labels, Metadata
 from chainwatch.promql.syntax import Matcher, RangeSelector, Selector, walk
-from chainwatch.tsdb.model import HOUR, Metadata, TsdbLimits
+from chainwatch.tsdb.model import HOUR, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
 NOW = 1_700_000_000_000
