@@ -73,7 +73,7 @@ class InvariantChecker:
         self.settings = settings
         self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
-        self.kept_checks = KeptChecks(stores_all=stores_all)
+        self.kept_checks = KeptChecks(stores_all=stores_all, of_history=sample_every is not None)
         self.kept_transfers = KeptTransfers()
         self._searches = defaultdict[str, held.Searches](held.Searches)
         self._retries = Retries() if by_clock else None

@@ -78,6 +78,7 @@ def judge(
         if one.invariant.reads_stored:
             _add_stored(connection, one, checks, transfers, readings)
         before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
+        after = checks.undecided.keep_back(work, one.invariant, before, after, now)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
         standing = _standing(after)
@@ -92,7 +93,7 @@ def judge(
         if known or standing.broken_since is not None or standing.unread_since is not None:
             _apply(work, one, known, standing, after, waited)
         if len(after) > KEPT + SPARE:
-            superfluous = _superfluous(one.invariant, after, standing, work, kept)
+            superfluous = _superfluous(one.invariant, after, standing, work, kept, checks.of_history)
             dropped += [(name, check) for check in superfluous]
             unread += _read_for_alone(name, superfluous, after)
     checks.save(connection, saved)
@@ -343,6 +344,7 @@ def _superfluous(
     standing: Standing,
     work: Work,
     kept: Callable[[str], int],
+    of_history: bool,
 ) -> list[Check]:
     """Return the checks that are no longer needed.
 
@@ -367,7 +369,9 @@ def _superfluous(
             before is not None and before.holds is not None and before.holds == check.holds == after.holds
         )
         is_amid = is_amid and not invariant.reads_previous
-        is_done = is_amid or check.error is not None or check.block < final[check.network]
+        is_beyond_reorgs = check.block < final[check.network]
+        is_to_be_read = of_history and check.holds is None
+        is_done = is_amid or check.error is not None or (is_beyond_reorgs and not is_to_be_read)
         if is_done and (check.network, check.block) not in needed:
             found.append(check)
         else:

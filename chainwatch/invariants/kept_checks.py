@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
+from chainwatch.invariants.undecided import Undecided
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import CHECKS_AS_OF, Check
 
@@ -18,11 +19,16 @@ class KeptChecks:
     transaction that was undone, or a change by somebody else, has them loaded again.
     """
 
-    def __init__(self, *, stores_all: bool = False) -> None:
-        """``stores_all``: those that are superfluous stay stored, with what was read for them."""
+    def __init__(self, *, stores_all: bool = False, of_history: bool = False) -> None:
+        """``stores_all``: those that are superfluous stay stored, with what was read for them.
+
+        ``of_history``: checks are made at blocks of any age, and read after all blocks are.
+        """
         self.stores_all = stores_all
+        self.of_history = of_history
         self._as_of: str | None = None
         self._checks: dict[str, list[Check]] = {}
+        self.undecided = Undecided()
 
     def load(self, connection: sa.Connection) -> bool:
         """Make them those that are stored, at the beginning of a transaction; return whether they had to be loaded."""

@@ -169,6 +169,8 @@ class InvariantTransaction:
                 self._place(name, invariant)
             if self._remeasured.intersection(invariant.networks):
                 self._reasons.setdefault(name, "")
+        for name in self._checker.kept_checks.undecided.names():
+            self._reasons.setdefault(name, "")
         waiting, now = self._checker.waiting, self._checker.clock(self._work)
         for name, since in waiting.items():
             if now - since >= UNREAD_AFTER:

@@ -1,7 +1,7 @@
 """When and where groups are evaluated: in lanes, each a thread, by how long they take (S8).
 
 A group is evaluated on its interval; soon after a series that it reads has grown; and when an alert of it fires, or is kept
-firing no longer, by time alone. All evaluations that fall together are one.
+firing no longer, by time alone. All evaluations that fall together are one, those within ``GAP`` of the last one too.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from chainwatch.rule_engine.live_group import QUICK_SECONDS, Change, Evaluated, 
 from chainwatch.rule_engine.saving import Saver
 from chainwatch.tsdb.tsdb import Tsdb
 
-GATHER = 0.001
-"""Seconds for which what grows together is gathered, until the groups that read it are evaluated."""
 GAP = 0.01
-"""The least seconds between two evaluations of a group."""
+"""The least seconds between two evaluations of a group: what grows meanwhile is gathered."""
 BUDGETS = QUICK_SECONDS, 0.5, math.inf
 """The CPU seconds that an evaluation may take in each lane; a group that takes longer goes on in the next one."""
 SHARES = 0.1, 0.2, 0.2
@@ -48,7 +46,10 @@ _log = structlog.get_logger(__name__)
 class _Task:
     """A group and when it is evaluated. Times are by the monotonic clock.
 
-    ``due``: on its interval, which counts from ``base``; ``ready_at``: for whatever reason.
+    ``due``: on its interval, which counts from ``base``; ``ready_at``: for whatever reason. Of several that are ready the
+    one with the least ``turn`` is first, which is when its turn would be if all that grew with it were evaluated in a
+    row: so what changes alone does not wait for all of a thousand that changed just before. ``seconds``: how long its
+    last evaluation took.
     """
 
     def __init__(self, group: LiveGroup, now: float) -> None:
@@ -56,11 +57,16 @@ class _Task:
         self.base = now + group.first_at / 1000
         self.due = now
         self.ready_at = math.inf
+        self.turn = math.inf
+        self.seconds = 0.0
         self.not_before = now
         self.is_running = False
         self.is_changed = False
         self.looks_again = False
         self.pause = 0.0
+
+
+_Heap = list[tuple[float, int, _Task]]
 
 
 class Lanes:
@@ -71,7 +77,8 @@ class Lanes:
         self._saver = saver
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
-        self._heaps: tuple[list[tuple[float, int, _Task]], ...] = tuple([] for _ in BUDGETS)
+        self._waiting: tuple[_Heap, ...] = tuple([] for _ in BUDGETS)
+        self._ready: tuple[_Heap, ...] = tuple([] for _ in BUDGETS)
         self._numbers = itertools.count()
         self._interests = Interests({})
         self._incoming: queue.SimpleQueue[tuple[Sequence[Labels], str | None] | None] = queue.SimpleQueue()
@@ -102,7 +109,7 @@ class Lanes:
             known = before.get(group.name)
             is_same = known is not None and known.group is group
             self._tasks[group.name] = known if known is not None and is_same else _Task(group, now)
-        for heap in self._heaps:
+        for heap in (*self._waiting, *self._ready):
             heap.clear()
         for task in self._tasks.values():
             task.is_running = False
@@ -149,14 +156,16 @@ class Lanes:
         else:
             names = set().union(*map(self._interests.of, labels))
         names.discard(writer or "")
+        turn = now
         with self._lock:
             for name in names:
                 task = self._tasks.get(name)
                 if task is not None:
                     task.is_changed = True
-                    at = max(now + GATHER, task.not_before)
+                    at = max(now, task.not_before)
                     if not task.is_running and at < task.ready_at:
-                        self._schedule(task, at)
+                        self._schedule(task, at, turn)
+                        turn += task.seconds
 
     def _spread_all(self) -> None:
         while not self._incoming.empty():
@@ -192,20 +201,19 @@ class Lanes:
 
     def _next(self, lane: int) -> tuple[_Task | None, float]:
         """Return the group to evaluate now, or None and how long (seconds) there is none."""
-        heap = self._heaps[lane]
+        waiting, ready = self._waiting[lane], self._ready[lane]
         now = time.monotonic()
-        while heap:
-            ready_at, _, task = heap[0]
-            if ready_at != task.ready_at or task.is_running:
-                heapq.heappop(heap)
-            elif ready_at > now:
-                return None, min(TURN, ready_at - now)
-            else:
-                heapq.heappop(heap)
+        while waiting and waiting[0][0] <= now:
+            at, number, task = heapq.heappop(waiting)
+            if at == task.ready_at:
+                heapq.heappush(ready, (task.turn, number, task))
+        while ready:
+            task = heapq.heappop(ready)[2]
+            if task.ready_at <= now and not task.is_running and task.group.lane == lane:
                 task.is_running = True
                 task.ready_at = math.inf
                 return task, 0.0
-        return None, TURN
+        return None, min(TURN, waiting[0][0] - now) if waiting else TURN
 
     def _evaluate(self, task: _Task, lane: int) -> None:
         group = task.group
@@ -241,6 +249,7 @@ class Lanes:
         group.lane = _lane_for(result.seconds, lane)
         is_too_long = result.seconds >= self._limits.seconds
         task.pause = min(max(2 * task.pause, result.seconds), PAUSE_MAX) if is_too_long else 0.0
+        task.seconds = result.seconds
         task.not_before = now + max(GAP, result.seconds / SHARES[group.lane], task.pause)
         interval = group.interval / 1000
         if task.due <= now:
@@ -250,7 +259,7 @@ class Lanes:
             at = min(at, now + LOOK_AGAIN)
         task.looks_again = was_changed and not task.looks_again
         if task.is_changed:
-            at = min(at, now + GATHER)
+            at = now
         self._schedule(task, max(at, task.not_before))
 
     @staticmethod
@@ -259,10 +268,11 @@ class Lanes:
         change = group.next_change()
         return math.inf if change is None else max(0.0, (change - at) / 1000)
 
-    def _schedule(self, task: _Task, at: float) -> None:
+    def _schedule(self, task: _Task, at: float, turn: float = 0.0) -> None:
         lane = task.group.lane
         task.ready_at = at
-        heapq.heappush(self._heaps[lane], (at, next(self._numbers), task))
+        task.turn = max(at, turn)
+        heapq.heappush(self._waiting[lane], (at, next(self._numbers), task))
         if lane:
             self._wakes[lane].put(None)
 

@@ -17,10 +17,11 @@ from chainwatch.promql.errors import ParseError
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Matcher
+from chainwatch.rule_engine.intake import AHEAD
 from chainwatch.rule_engine.interests import Interests
 from chainwatch.rule_engine.lanes import Lanes
 from chainwatch.rule_engine.live_group import LiveGroup
-from chainwatch.rule_engine.restoring import grace_after, restored
+from chainwatch.rule_engine.restoring import grace_after, moved, restored
 from chainwatch.rule_engine.saving import Saver
 from chainwatch.rules.evaluation import ALERTS_FOR_STATE, Alert, RuleState
 from chainwatch.rules.placed import PlacedGroup, with_distinct_names
@@ -173,11 +174,13 @@ class RuleManager:
         sampled = (series.newest for series in self._tsdb.select(_STATE_MATCHERS))
         last = max((*sampled, *(int(one.updated_at * 1000) for one in stored)))
         gap = max(0, now - last)
-        self._keep_until = now + grace_after(gap)
+        ahead = last - now if last - now > AHEAD else 0  # the clock was
+        self._keep_until = now + grace_after(gap + ahead)
         found: dict[str, dict[Labels, Alert]] = {}
         for one in stored:
             alert = restored(one, gap)
             if alert is not None:
+                alert = moved(alert, -ahead)
                 found.setdefault(one.rule, {})[alert.labels] = alert
         _log.info(
             "alerts of rules go on", alerts=len(stored), seconds_without_evaluation=round(gap / 1000, 1)

@@ -270,14 +270,16 @@ class Persistence:
         due = [series for series in due if series in self._unsaved]
         made = await asyncio.to_thread(self._chunks_of, due)
         rows = [row for new, _ in made for row in new]
-        kept_from = [(series.id, now - series.window) for series in due]
+        kept = [
+            (series.id, now - series.window, state.last) for series, (_, state) in zip(due, made, strict=True)
+        ]
         saved = set(due)
         first = next(
             (unsaved.batch for series, unsaved in self._unsaved.items() if series not in saved), self._batch
         )
 
         def save(connection: sa.Connection) -> None:
-            samples.save(connection, rows, kept_from)
+            samples.save(connection, rows, kept)
             samples.delete_batches(connection, first)
 
         await database.write(save)

@@ -114,7 +114,10 @@ def _later(data: bytes, start: int, last: int) -> bytes:
 
 
 def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], restored: Restored) -> None:
-    """Add what came after the chunks: samples of each series in the order of the batches, which is that of their times."""
+    """Add what came after the chunks: samples of each series in the order of the batches, which is that of their times.
+
+    Of a batch that was written twice one counts. Samples later than those that followed are of a clock that was ahead.
+    """
     columns: list[Columns] = []
     numbers: list[int] = []
     for number, data in samples.batches(connection):
@@ -156,7 +159,7 @@ def _restore_batches(connection: sa.Connection, known: dict[int, StoredSeries], 
 def _later_than_saved(
     ids: Integers, times: Integers, known: Mapping[int, StoredSeries], saved: Mapping[StoredSeries, Saved]
 ) -> npt.NDArray[np.bool_]:
-    """Return which samples are later than those in chunks, and than those before them; ``ids`` are in order."""
+    """Return which samples are later than those in chunks, and earlier than those after them; ``ids`` are in order."""
     starts = _starts(ids)
     lengths = np.diff(starts, append=len(ids))
     nothing = Saved()
@@ -167,10 +170,10 @@ def _later_than_saved(
     kept = times > np.repeat(np.array(lasts, np.int64), lengths)
     rising = (np.diff(times) > 0) | (np.diff(ids) != 0)
     if not rising.all():
-        for start, length, last in zip(starts.tolist(), lengths.tolist(), lasts, strict=True):
+        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
             some = times[start : start + length]
-            before = np.maximum.accumulate(np.concatenate(([last], some[:-1])))
-            kept[start : start + length] &= some > before
+            after = np.minimum.accumulate(np.append(some[1:], _NEVER)[::-1])[::-1]
+            kept[start : start + length] &= some < after
     return kept
 
 

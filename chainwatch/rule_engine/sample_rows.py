@@ -29,6 +29,8 @@ def chunks_of(series: StoredSeries, saved: Saved) -> tuple[list[StoredChunk], Sa
 
     Few samples are added to the newest chunk, which is then written anew. Safe while the series is appended to.
     """
+    if series.newest < saved.last:  # the clock was set back
+        saved = Saved()
     times, values = series.reaching(saved.last)
     first, end = bisect_right(times, saved.last), len(times)
     if first == end:

@@ -252,7 +252,7 @@ class Saver:
     # --- writing --------------------------------------------------------------------------------------
 
     def _next(self, now: float) -> _Writing | None:
-        taken = dict(list(self._wanted.items())[:AT_ONCE])
+        taken = _first(self._wanted)
         if not taken and not self._has_failing_changed:
             return None
         before = {key: self._saved.get(key) for key in taken}
@@ -341,6 +341,20 @@ class Saver:
             self._has_failing_changed = True
             self._under_way = False
             self._not_before = time.monotonic() + PAUSE
+
+
+def _first(wanted: Mapping[_Key, _Wanted]) -> dict[_Key, _Wanted]:
+    """Return what is written next: of each rule alike, so that none waits for the many alerts of another (S8)."""
+    if len(wanted) <= AT_ONCE:
+        return dict(wanted)
+    rules = {rule for rule, _ in wanted}
+    left = dict.fromkeys(rules, max(1, AT_ONCE // len(rules)))
+    taken: dict[_Key, _Wanted] = {}
+    for key, one in wanted.items():
+        if left[key[0]] and len(taken) < AT_ONCE:
+            left[key[0]] -= 1
+            taken[key] = one
+    return taken
 
 
 def _job(

@@ -52,14 +52,16 @@ def add_series(connection: sa.Connection, new: Sequence[tuple[int, bytes]]) -> N
 
 
 def save(
-    connection: sa.Connection, saved: Sequence[StoredChunk], kept_from: Sequence[tuple[int, int]]
+    connection: sa.Connection, saved: Sequence[StoredChunk], kept: Sequence[tuple[int, int, int]]
 ) -> None:
     """Store chunks, in place of those that begin with the same sample.
 
-    ``kept_from`` has series and the times before which their chunks are deleted.
+    ``kept`` has series and two times: chunks that end before the first or begin after the second are deleted.
     """
     bulk.upsert(connection, sample_chunks, ("series_id", "start", "last", "samples"), saved)
-    bulk.change(connection, "DELETE FROM sample_chunks WHERE series_id = ? AND last <= ?", kept_from)
+    bulk.change(
+        connection, "DELETE FROM sample_chunks WHERE series_id = ? AND (last <= ? OR start > ?)", kept
+    )
 
 
 def delete_series(connection: sa.Connection, gone: Sequence[int]) -> None:

@@ -253,6 +253,15 @@ def alive_since(connection: sa.Connection, flow: str, since: int) -> Iterator[Tr
             yield _transfer(row)
 
 
+def newest_unopened(connection: sa.Connection, flow: str) -> dict[str, int]:
+    """Return by network the chain time of the newest event of transfers of ``flow`` that nothing opens so far."""
+    t = transfers.c
+    unfinished = (t.status != sa.literal_column("'complete'"), t.status.in_(["open", "orphan"]))
+    newest = sa.select(sa.func.coalesce(t.destination, ""), sa.func.max(t.last_at))
+    wanted = newest.where(t.flow == flow, t.opened_at.is_(None), *unfinished).group_by(t.destination)
+    return dict(connection.execute(wanted).tuples().all())
+
+
 _IN_FLIGHT = (
     transfers.c.status != sa.literal_column("'complete'"),  # as the index has it
     transfers.c.status.in_(["open", "overdue"]),

@@ -128,6 +128,21 @@ class StoredSeries(ChunkedSeries):
         self.close_at = OPEN + CHUNK
         return grown - end * SAMPLE_BYTES - self._forget(now - self.window, samples_max)
 
+    def cut(self, last: int) -> None:
+        """Forget the samples later than ``last``, of a clock that was ahead."""
+        times, values = self.samples
+        chunks = self.chunks
+        while chunks and (not times or times[0] > last):
+            times, values = decode(chunks[-1].data)
+            chunks = chunks[:-1]
+        end = bisect_right(times, last)
+        self.chunks, self.samples = chunks, (times[:end], values[:end])
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are enough samples for a chunk."""
+        return len(self.samples[0]) >= self.close_at
+
     def drop_oldest(self) -> int:
         """Forget the oldest chunk; return how many bytes that makes free."""
         if not self.chunks:

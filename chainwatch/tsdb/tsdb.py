@@ -59,8 +59,9 @@ class Tsdb:
         Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
         """
         result = Appended()
-        find, ahead, journal = self._index.by_labels.get, now + self.limits.future, self._journal
+        find, ahead = self._index.by_labels.get, now + self.limits.future
         with self._turns.writing(), self._lock:
+            journal = self._journal  # ``take_entries`` puts another in its place
             for labels, times, values in batch:
                 series = find(labels)
                 if series is not None and len(times) == 1:  # nearly all: as _extend does, without its call
@@ -273,6 +274,12 @@ class Tsdb:
         journal: Entries | None,
     ) -> bool:
         """Add what may be added; return whether anything was."""
+        if (
+            series.times
+            and series.newest > ahead
+            and any(now - series.window < time <= ahead for time in times)
+        ):
+            self._cut(series, now)
         head_times, head_values = series.growing()
         before = len(head_times)
         oldest = now - series.window
@@ -308,15 +315,20 @@ class Tsdb:
             self._index.add(series)
             self._admitted += 1
             self.bytes += series.bytes - grown * SAMPLE_BYTES
-        if len(head_times) >= series.close_at:
-            self._close(series, now)
+        if series.is_full:
+            self.bytes += series.close(now, self.limits.samples_per_series)
+            while self.bytes > self.limits.bytes and series.chunks:
+                self.bytes -= series.drop_oldest()
         return True
 
-    def _close(self, series: StoredSeries, now: int) -> None:
-        """Encode the older samples of a series, and keep to the limits."""
-        self.bytes += series.close(now, self.limits.samples_per_series)
-        while self.bytes > self.limits.bytes and series.chunks:
-            self.bytes -= series.drop_oldest()
+    def _cut(self, series: StoredSeries, now: int) -> None:
+        """Forget what a clock that was ahead has left: it would keep all other samples out until then."""
+        self.bytes -= series.bytes
+        series.cut(now)
+        if series.times:
+            self.bytes += series.bytes
+        else:
+            self._index.remove(series)  # until it has a sample again
 
     def _set_windows(self) -> None:
         if self._asked is None:

@@ -230,10 +230,11 @@ async def test_a_replay_checks_events_and_the_last_block_and_finds_the_same_twic
     assert reports[0] == reports[1]
 
 
-@pytest.mark.parametrize("every", [1, 4])
+@pytest.mark.parametrize(("every", "more"), [(1, 0), (4, 300)])
 async def test_a_replay_checks_each_so_many_blocks_and_finds_when_it_held_last(
-    chains: Chains, tmp_path: Path, every: int
+    chains: Chains, tmp_path: Path, every: int, more: int
 ) -> None:  # S7
+    """Also of blocks that are older than any reorg reaches, by ``more`` blocks."""
     alpha, beta = chains.alpha, chains.beta
 
     def mine(count: int) -> None:
@@ -249,6 +250,8 @@ async def test_a_replay_checks_each_so_many_blocks_and_finds_when_it_held_last(
     alpha.rpc("anvil_setBalance", SAFE, hex(10))
     chains.mint(beta, 101)
     mine(9)
+    for node in (alpha, beta):
+        node.rpc("anvil_mine", hex(more), "0x2")
     plan = chains.plan()
     reports = []
     for number in range(2):

@@ -34,14 +34,13 @@ def of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Acknowl
 
 def every(connection: sa.Connection) -> list[Acknowledgement]:
     """Return all acknowledgements, by alert."""
-    query = sa.select(acknowledgements).order_by(acknowledgements.c.alert_id)
-    return [_acknowledgement(row) for row in connection.execute(query)]
+    statement = f"SELECT {', '.join(_COLUMNS)} FROM acknowledgements ORDER BY alert_id"  # noqa: S608
+    return [_acknowledgement(row) for row in bulk.select(connection, statement)]
 
 
 def remove(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
     """Delete the acknowledgements of these alerts."""
-    for some in in_chunks(alert_ids):
-        connection.execute(sa.delete(acknowledgements).where(acknowledgements.c.alert_id.in_(some)))
+    bulk.change_in(connection, "DELETE FROM acknowledgements WHERE alert_id IN ?", alert_ids)
 
 
 def set_reminded(connection: sa.Connection, alert_ids: Sequence[int], now: float) -> None:

@@ -93,18 +93,13 @@ def set_timers(connection: sa.Connection, timers: Sequence[Timer]) -> None:
 
 def stop_timers(connection: sa.Connection, alert_ids: Sequence[int]) -> None:
     """Delete the timers of these alerts."""
-    for some in in_chunks(alert_ids):
-        connection.execute(sa.delete(alert_timers).where(alert_timers.c.alert_id.in_(some)))
+    bulk.change_in(connection, "DELETE FROM alert_timers WHERE alert_id IN ?", alert_ids)
 
 
 def timers_of(connection: sa.Connection, alert_ids: Sequence[int]) -> dict[int, Timer]:
     """Return the timers of these alerts."""
-    found: dict[int, Timer] = {}
-    for some in in_chunks(alert_ids):
-        query = sa.select(*(alert_timers.c[name] for name in _TIMER))
-        for row in connection.execute(query.where(alert_timers.c.alert_id.in_(some))):
-            found[row.alert_id] = _timer(row)
-    return found
+    rows = bulk.select_in(connection, alert_timers, _TIMER, "alert_id", alert_ids)
+    return {row.alert_id: _timer(row) for row in rows}
 
 
 def due_timers(connection: sa.Connection, now: float, limit: int) -> list[Timer]:

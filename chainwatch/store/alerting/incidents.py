@@ -19,7 +19,6 @@ from chainwatch.store.alerting.alerts import in_chunks
 from chainwatch.store.alerting.escalation_tables import (
     alert_returns,
     alert_rises,
-    escalations,
     incident_alerts,
     incident_entries,
     incidents,
@@ -27,6 +26,11 @@ from chainwatch.store.alerting.escalation_tables import (
 
 FIRING = alerts.c.state == sa.literal_column("'firing'")
 """As a literal, or the partial index would not be used."""
+_OPEN_AND_QUIET = """
+ AND incidents.ended_at IS NULL AND NOT EXISTS (
+    SELECT 1 FROM alerts JOIN incident_alerts AS member ON member.alert_id = alerts.id
+    WHERE member.incident_id = incidents.id AND alerts.state = 'firing'
+)"""
 
 
 def open_with(connection: sa.Connection, keys: Sequence[str]) -> dict[str, Incident]:
@@ -129,29 +133,17 @@ def urgent_alert_ids(connection: sa.Connection, incident_id: int, limit: int) ->
 def end(connection: sa.Connection, ended_alerts: Sequence[int], now: float) -> None:
     """End the incidents of these resolved alerts in which nothing fires any more, and their escalations."""
     finished = _finished(connection, ended_alerts)
-    for some in in_chunks(finished):
-        connection.execute(sa.update(incidents).where(incidents.c.id.in_(some)).values(ended_at=now))
-        connection.execute(sa.delete(escalations).where(escalations.c.incident_id.in_(some)))
+    bulk.change(
+        connection, "UPDATE incidents SET ended_at = ? WHERE id = ?", [(now, one) for one in finished]
+    )
+    bulk.change_in(connection, "DELETE FROM escalations WHERE incident_id IN ?", finished)
 
 
 def _finished(connection: sa.Connection, ended_alerts: Sequence[int]) -> list[int]:
     """Return the open incidents of these alerts in which nothing fires any more."""
-    found: set[int] = set()
-    member = incident_alerts.alias()
-    fires = (
-        sa.select(alerts.c.id)
-        .join(member, member.c.alert_id == alerts.c.id)
-        .where(member.c.incident_id == incidents.c.id, FIRING)
-        .exists()
-    )
-    for some in in_chunks(ended_alerts):
-        query = (
-            sa.select(incidents.c.id)
-            .join(incident_alerts, incident_alerts.c.incident_id == incidents.c.id)
-            .where(incident_alerts.c.alert_id.in_(some), incidents.c.ended_at.is_(None), ~fires)
-        )
-        found.update(connection.execute(query).scalars())
-    return sorted(found)
+    table = "incidents JOIN incident_alerts ON incident_id = incidents.id"
+    rows = bulk.select_in(connection, table, ("incidents.id",), "alert_id", ended_alerts, _OPEN_AND_QUIET)
+    return sorted({row.id for row in rows})
 
 
 def unacknowledged(connection: sa.Connection, incident_id: int) -> list[Unacknowledged]:

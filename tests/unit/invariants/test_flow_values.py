@@ -352,3 +352,44 @@ def test_what_was_counted_in_a_transaction_that_was_undone_does_not_count(
         world.mine(network, 4, 0)
     read = {one.block: one.content["n"] for one in invariants.readings(connection, "i") if one.content}
     assert read == {1: 0, 2: 1, 3: 2, 4: 2}
+
+
+def minted_early(connection: sa.Connection, folder: Path) -> World:
+    """At 1,060 by the clock, beta has minted at 1,020 by its own, and alpha is read up to 1,030."""
+    world = World(connection, plan_of(folder, backed=BACKED))
+    world.mine("alpha", 1, 100)
+    world.mine("beta", 1, 100)
+    world.chains.now = 1_060.0
+    world.mine("alpha", 2, 100)
+    world.mine("beta", 2, 110, filled(2, 1))
+    world.mine("alpha", 3, 100)
+    world.read()
+    assert ("beta", 2, None) in answers(connection)
+    assert not world.chains.alerts.signals
+    return world
+
+
+def test_a_mint_before_its_lock_by_the_clocks_is_no_breach_while_the_lock_is_not_read(
+    connection: sa.Connection, tmp_path: Path
+) -> None:
+    world = minted_early(connection, tmp_path)
+    world.mine("alpha", 4, 110, sent(4, 1, 10))
+    for number in (5, 6, 7):
+        world.mine("alpha", number, 110)
+    world.read()
+    assert not world.chains.alerts.signals
+    assert ("beta", 2, True) in answers(connection)
+
+
+@pytest.mark.parametrize(("last", "now"), [(6, 1_061.0), (4, 1_095.0)])
+def test_a_mint_that_nothing_opens_is_a_breach_once_its_lock_would_be_read(
+    connection: sa.Connection, tmp_path: Path, last: int, now: float
+) -> None:
+    """Alpha is read up to the time at which the mint was, or was not for long."""
+    world = minted_early(connection, tmp_path)
+    world.chains.now = now
+    for number in range(4, last + 1):
+        world.mine("alpha", number, 100)
+    world.read()
+    (signal,) = world.chains.alerts.signals
+    assert (signal.labels["alertname"], signal.starts_at) == ("InvariantViolated", 1_020)

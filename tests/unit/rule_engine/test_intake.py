@@ -7,7 +7,7 @@ import threading
 
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine import intake
-from chainwatch.rule_engine.intake import OWN, PUSH, SCRAPE, Intake
+from chainwatch.rule_engine.intake import OWN, PUSH, SCRAPE, Intake, next_time
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb.model import Batch, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
@@ -59,3 +59,10 @@ async def test_a_source_that_sends_much_holds_up_no_other() -> None:
     finally:
         is_read.set()
         await much
+
+
+def test_times_of_samples_rise_but_follow_a_clock_that_was_far_ahead() -> None:
+    assert next_time(lambda: NOW / 1000, NOW - 15_000) == NOW
+    assert next_time(lambda: NOW / 1000, NOW) == NOW + 1
+    assert next_time(lambda: NOW / 1000, NOW + 60_000) == NOW + 60_001
+    assert next_time(lambda: NOW / 1000, NOW + 3_600_000) == NOW

@@ -291,3 +291,25 @@ async def test_batches_of_the_last_process_beyond_their_bound_are_saved_soon(
     await second.push(3)
     assert count(database, "sample_batches") <= 3
     assert held((await started(database, second.now)).tsdb) == held(second.tsdb)
+
+
+@pytest.mark.parametrize("before", [3, 200])
+@pytest.mark.parametrize("wrong", [2, 300])
+async def test_samples_of_a_clock_that_was_ahead_keep_no_others_out(
+    database: Database, before: int, wrong: int
+) -> None:
+    process = await started(database)
+    await process.push(before, together=before)
+    last = process.now
+    process.now += 5 * HOUR
+    await process.push(wrong, together=wrong)
+    process.now = last
+    process = await started(database, process.now)
+    await process.push(4)
+    process.seconds += 3_600
+    for _ in range(20):
+        await process.step()
+    right = [last + (turn - before + 1) * STEP for turn in range(before + 4)]
+    assert {tuple(times) for times, _ in held(process.tsdb).values()} == {tuple(right)}
+    assert len(held(process.tsdb)) == 3
+    assert held((await started(database, process.now)).tsdb) == held(process.tsdb)

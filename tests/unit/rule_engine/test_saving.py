@@ -1,6 +1,7 @@
 """What follows from evaluations, as it is stored."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -82,3 +83,22 @@ def test_a_new_value_is_stored_after_a_while_and_never_wakes_what_a_person_resol
         process.engine.apply(connection, [alert.signal(START / 1000 + 4, "by hand")], START / 1000 + 4)
     at(process, 5, 5)
     assert [one.state for one in stored(process)] == ["resolved"]
+
+
+def test_an_alert_waits_for_no_many_alerts_of_another_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saving, "AT_ONCE", 4)
+    process = RuleProcess(emptied(), RULES + "  - {alert: Other, expr: x == 1}\n")
+    write, written = process.write, []
+
+    def note(job: Any) -> Any:
+        done = write(job)
+        written.append(sorted(alert.name for alert in stored(process)))
+        return done
+
+    process.write = note  # type: ignore[method-assign]
+    for number in range(9):
+        process.push(f"s{number}", 2)
+    process.push("other", 1)
+    process.evaluate()
+    assert written[0] == ["High", "High", "Other"]
+    assert sorted(written, key=len)[-1] == ["High"] * 9 + ["Other"]

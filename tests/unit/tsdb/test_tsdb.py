@@ -162,6 +162,17 @@ def test_who_reads_sees_a_batch_whole_or_not_at_all() -> None:
     assert reads
 
 
+def test_what_is_appended_while_entries_are_taken_is_taken_the_next_time() -> None:
+    tsdb = Tsdb(journal=True)
+    appending = threading.Thread(target=tsdb.append, args=([(labels("x"), [NOW], [1.0])], NOW))
+    with tsdb.reading():
+        appending.start()
+        appending.join(0.01)
+        taken = len(tsdb.take_entries().times)  # while the append waits for the reader
+    appending.join()
+    assert taken + len(tsdb.take_entries().times) == 1
+
+
 def test_a_slow_reader_holds_up_nobody_for_long() -> None:
     tsdb = Tsdb()
     with tsdb.reading():
