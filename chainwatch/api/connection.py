@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from chainwatch.api.problems import log_defect, problem
+from chainwatch.api.problems import CLIENT_FAULTS, log_defect, problem
 
 CONNECTIONS_MAX = 1_000
 HEAD_WITHIN = 20.0
@@ -69,6 +70,11 @@ class Connection(RequestHandler):
         self._silence: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._ending: asyncio.TimerHandle | None = None
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log a defect; not what a client sends wrong in the rest of a body that nobody reads any more."""
+        if not isinstance(kw.get("exc_info"), CLIENT_FAULTS):
+            super().log_exception(*args, **kw)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the connection, or end it where there are too many."""

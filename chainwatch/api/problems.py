@@ -15,6 +15,9 @@ from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import place_of
 
+CLIENT_FAULTS = (RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError)
+"""What is raised where a client does not send what it said, or has gone."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 PROBLEM = "application/problem+json"
@@ -56,7 +59,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return problem(error.status, _detail(error, request), kept)
     except (NotFound, Invalid, Conflict) as error:
         return problem(next(s for kind, s in _STATUS_OF.items() if isinstance(error, kind)), str(error))
-    except (RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError):
+    except CLIENT_FAULTS:
         return problem(400, "the body is not what its headers say: check Content-Length and Content-Encoding")
     except StoreError as error:
         _log.warning("a request was not answered", path=request.path, reason=str(error))

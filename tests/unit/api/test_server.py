@@ -116,6 +116,17 @@ async def test_a_body_that_is_not_what_its_headers_say_is_a_problem(serving: Ser
         assert status == answer["status"] == 400
 
 
+async def test_a_refused_client_s_body_that_is_not_what_its_headers_say_fills_no_log(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as served:
+        headers = {"Content-Encoding": "gzip", "Authorization": "Bearer cw_wrong"}
+        status, _ = await served.ask("POST", "/samples", data=b"no gzip", headers=headers)
+        assert status == 401
+        status, _ = await served.ask("GET", "/-/healthy")
+    assert not caplog.records
+
+
 async def test_a_request_that_takes_too_long_is_ended(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
