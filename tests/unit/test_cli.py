@@ -83,12 +83,14 @@ def call(*args: object, config: Path | None = None, **environ: str) -> Result:
 def test_a_good_configuration_is_fine(config: Path) -> None:
     result = call("check", config=config)
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "the configuration is fine: 2 networks, 1 contract, 1 flow, 1 receiver, 1 route" in result.stdout
+    assert "the configuration is fine: 2 networks, 1 contract, 1 flow, 0 invariants, 0 rules, 1 receiver, 1 route" in result.stdout
     assert json.loads(call("check", "--json", config=config).stdout) == {
         "ok": True,
         "networks": 2,
         "contracts": 1,
         "flows": 1,
+        "invariants": 0,
+        "rules": 0,
         "receivers": 1,
         "routes": 1,
         "endpoints": [],

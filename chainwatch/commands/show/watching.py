@@ -56,6 +56,8 @@ def check(
         "networks": len(settings.networks),
         "contracts": len(settings.contracts),
         "flows": len(settings.flows),
+        "invariants": len(settings.invariants) + len(settings.look_ups),
+        "rules": sum(len(placed.group.rules) for placed in plan.rule_groups),
         "receivers": len(settings.receivers),
         "routes": len(settings.routes),
     }
