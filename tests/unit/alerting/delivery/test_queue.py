@@ -73,8 +73,8 @@ class Bench:
             self._manager.apply(connection, signals, now)
             self._manager.flush(connection, now + 0.01)  # the next tick, which is a millisecond away
 
+        self.clock.advance(0.02)  # before the write: a worker may take up the row before the write returns
         await self.database.write(apply)
-        self.clock.advance(0.02)
         for queue, _ in self._running:
             queue.wake()
 
