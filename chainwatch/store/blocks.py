@@ -173,8 +173,8 @@ def blocks_with_logs(connection: sa.Connection, network: str, first: int, last: 
     number = network_id(connection, network)
     if number is None:
         return []
-    between = logs.c.id.between(event_id(number, first, 0), event_id(number, last + 1, 0) - 1)
-    block = logs.c.id.op(">>")(20).op("&")(0xFFFFFFFF)
+    between = logs.c.id.between(event_id(number, first, 0), event_id(number, last, LOGS_A_BLOCK - 1))
+    block: sa.ColumnElement[int] = sa.literal_column("(logs.id >> 20) & 4294967295", sa.BigInteger())
     return list(connection.execute(sa.select(block).where(between).distinct().order_by(block)).scalars())
 
 
