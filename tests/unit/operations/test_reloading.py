@@ -122,3 +122,20 @@ async def test_whatever_goes_wrong_what_runs_goes_on(
     assert "5ecret" not in said
     reloads.ask()
     assert await asyncio.wait_for(reloads.next(), 5)
+
+
+async def test_what_may_be_a_mistake_is_logged_once(
+    config: Path, database: Database, sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = config.parent / "a.yml"
+    rules.write_text("groups: [{name: a, rules: [{alert: A, expr: up}]}]")
+    config.write_text(f'rule_files = ["*.yml", "none/*.yml"]\n{CONFIG}')
+    environ = {"STORE": sqlite_url}
+    reloads = Reloads(config, environ, database, load_plan(config, environ))
+    assert "none/*.yml names no file" in "".join(capsys.readouterr())
+    rules.write_text("")
+    reloads.ask()
+    await asyncio.wait_for(reloads.next(), 5)
+    said = "".join(capsys.readouterr())
+    assert "a.yml has no rules" in said
+    assert "names no file" not in said
