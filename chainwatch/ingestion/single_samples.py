@@ -61,7 +61,8 @@ def last_bytes(contents: Sequence[bytes]) -> Bytes:
 
 def bytes_from(data: Bytes, starts: Integers) -> Bytes:
     """Return the ``SIZE`` bytes from each start on as rows, for ``read_samples``."""
-    return data[starts[:, None] + _PLACES]
+    found: Bytes = data[starts[:, None] + _PLACES]
+    return found
 
 
 def read_samples(rows: Bytes, zero_at: int) -> SingleSamples:
