@@ -21,6 +21,7 @@ from chainwatch.rule_engine.scraping import Client, Scrapes, Target
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support import mail
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -218,9 +219,7 @@ async def test_targets_are_scraped_on_and_those_that_are_configured_no_more_end(
     tasks = scrapes.tasks(tables, lambda: world.now)
     assert set(tasks) == {"scrape kept", "scrape gone"}
     running = [asyncio.ensure_future(task()) for task in tasks.values()]
-    async with asyncio.timeout(10):
-        while len(world.requests) < 6:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(world.requests) >= 6)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
