@@ -172,7 +172,7 @@ class InvariantTransaction:
         self._tidy(running)
         if not running.names:
             return
-        for network in sorted(self._work.advanced):
+        for network in sorted(self._work.advanced) if self._checker.samples is None else ():
             self._check_new_blocks(network)
         for name, invariant in running.of_several_networks.items():
             self._place(name, invariant)
@@ -261,7 +261,7 @@ class InvariantTransaction:
         if isinstance(group.every, tuple):
             headers = self._triggers.get((group.every, network), {})
             return [Trigger(headers[number], None, False) for number in sorted(headers)]
-        if self._checker.sample_every is not None or not group.is_counted:
+        if not group.is_counted:
             return []
         return [one for one in triggers if is_due(group.every, one)]
 
