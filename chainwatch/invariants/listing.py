@@ -34,7 +34,7 @@ def family_of(name: str) -> str:
 
 def listing_of(name: str) -> str:
     """Return the name of what reads the lists of the invariant ``name``, if it is made of an element of one."""
-    return name_of(family_of(name), [LISTING])
+    return name_of(family_of(name), LISTING)
 
 
 def update(connection: sa.Connection, judged: Iterable[Invariant]) -> list[Listed]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import sqlalchemy as sa
 from chainwatch.config import ConfigError, read, read_dict
 from chainwatch.plan import Plan, load_plan, make_plan
 from chainwatch.store import invariants, schema
+from chainwatch.store.database import Database
 from tests.unit.invariants.test_checker import NETWORKS, SAFE, Chains
+from tests.unit.store.conftest import Undo
 
 OWNERS = ["0x" + digit * 40 for digit in "123"]
 LISTED = "function getOwners() view returns (address[] owners)"
@@ -156,6 +159,46 @@ def test_a_list_that_cannot_be_read_changes_nothing(connection: sa.Connection) -
     chains.mine(2)
     chains.answer(lambda name, _: "the call reverts" if name.endswith(":*") else {"funds": 1})
     assert raised(chains) == [(second, 1_010, None, ""), (first, 1_020, None, "")]
+
+
+HOSTILE = [
+    "x" * 20_000,
+    "x" * 19_999 + "y",
+    "*",
+    "?",
+    "",
+    "a\0b",
+    "\x1a0",
+    "\U0001f600" * 900,
+    "${y}",
+    "a,b",
+    "a%2Cb",
+]
+NAMED: dict[str, Any] = {
+    "for_each": {
+        "x": {"network": "alpha", "address": SAFE, "call": "function names() view returns (string[])"},
+        "y": ["b", "b,c", "c"],
+    },
+    "values": {"funds": {"network": "alpha", "address": SAFE, "balance": True}},
+    "assert": "funds >= 10",
+}
+
+
+def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_database: Database) -> None:
+    with suppress(Undo), shared_database.transaction() as connection:
+        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["usdc"]}}))
+
+        def answer(name: str, _block: int) -> dict[str, Any]:
+            return {"x": HOSTILE} if name == "named:*" else {"funds": 1}
+
+        chains.mine(1)
+        for _ in range(2):
+            chains.answer(answer)
+        found = {(s.labels["invariant"], s.labels["x"], s.labels.get("y")) for s in chains.alerts.signals}
+        assert found == {("floor", "usdc", None)} | {
+            ("named", x, y) for x in HOSTILE for y in ("b", "b,c", "c")
+        }
+        raise Undo
 
 
 def test_routes_may_match_the_labels_of_elements() -> None:
