@@ -20,6 +20,7 @@ from chainwatch.model import Signal
 from chainwatch.store.database import Database
 from tests.support.alertmanager import PROGRAM, Alertmanager
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import PATIENCE
 from tests.unit.alerting.helpers import T0, notification, notified
 
 needs_alertmanager = pytest.mark.skipif(PROGRAM is None, reason="prometheus-alertmanager is not installed")
@@ -39,7 +40,7 @@ def _provider(transport: Transport, *urls: str) -> AlertmanagerProvider:
 
 
 async def _until(condition: Callable[[list[dict[str, Any]]], bool], theirs: Alertmanager) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while not condition(await theirs.alerts()):
             await asyncio.sleep(0.1)
 

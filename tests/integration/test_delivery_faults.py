@@ -13,9 +13,10 @@ import pytest
 
 from chainwatch import AlertManager
 from chainwatch.alerting.delivery.retry import OPENS_AFTER
-from tests.support.notified import eventually, notified
+from tests.support.notified import notified
 from tests.support.process import ROOT
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import eventually
 
 PROGRAM = """
 import sys, threading

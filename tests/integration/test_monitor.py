@@ -32,6 +32,7 @@ from chainwatch.store.errors import StoreError
 from chainwatch.support import supervise
 from tests.support.ports import free_port
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import eventually
 
 ALPHA, BETA = 900_001, 900_002
 
@@ -75,10 +76,8 @@ async def running(plan: Plan, database: Database) -> AsyncIterator[Monitor]:
             await monitor.stop()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.05)
+async def until(condition: Callable[[], bool]) -> None:
+    await eventually(condition)
 
 
 def statuses(database: Database) -> dict[str, int]:

@@ -18,6 +18,7 @@ from chainwatch.model import Signal
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import Supervisor
+from tests.support.waiting import eventually
 from tests.unit.alerting.helpers import fires, route
 
 NOW = 1_700_000_000.0
@@ -60,9 +61,7 @@ async def dispatching(
 
 
 async def until_flushed(alerts: Flushes, times: int) -> None:
-    async with asyncio.timeout(5):
-        while alerts.number < times:
-            await asyncio.sleep(0.005)
+    await eventually(lambda: alerts.number >= times)
 
 
 async def test_what_is_due_is_flushed_on_time_and_what_is_not_is_looked_at_now_and_then(file: str) -> None:

@@ -10,6 +10,7 @@ from chainwatch.api.prometheus import routes
 from chainwatch.api.prometheus.client_turns import AT_ONCE, WAITING_MAX, ClientTurns, TooMany
 from chainwatch.operations import access
 from chainwatch.promql.series import Labels, Metadata
+from tests.support.waiting import PATIENCE
 from tests.unit.api.conftest import Served, Serving
 
 NOW = int(time.time()) // 60 * 60
@@ -266,7 +267,7 @@ async def test_who_gives_up_leaves_the_queue() -> None:
         one.cancel()
     await asyncio.sleep(0)
     assert await turns.run("a", lambda: 1) == 1
-    await asyncio.wait_for(waiting[-1], 1)
+    await asyncio.wait_for(waiting[-1], PATIENCE)
     turns.close()
 
 

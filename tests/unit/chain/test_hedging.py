@@ -17,6 +17,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping
+from tests.support.waiting import PATIENCE
 
 HANG = ("hang", None, None)
 
@@ -121,7 +122,7 @@ async def test_who_hangs_proves_itself_by_what_it_hung_at(
         await asyncio.sleep(0.4)
         assert await pool.ask(block) == "net[1]"
         fault.times = 0
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while await pool.ask(block) != "net[0]":
                 await asyncio.sleep(0.02)
 
@@ -132,7 +133,7 @@ async def test_a_timeout_is_not_made_good_by_the_chain_id(nodes: list[FakeNode])
     async with open_pool(settings) as pool:
         await pool.all_tried()
         assert await pool.ask(block) == "net[1]"
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             while pool.endpoints[0].state != "frozen":  # it is verified again, and asked last
                 await asyncio.sleep(0.02)
         assert await took(pool.ask(block)) < 0.15
@@ -156,7 +157,7 @@ async def test_a_question_that_nobody_could_answer_is_forgiven(
         await warm(pool)
         nodes[0].fail("eth_getBlockByNumber", *HANG).times = 1
         assert await pool.ask(block) == "net[1]"
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while await pool.ask(block) != "net[0]":
                 await asyncio.sleep(0.05)
 
