@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
@@ -138,7 +139,10 @@ def expand(
     rest = {key: value for key, value in table.items() if key != FOR_EACH}
     read = {label: where for label, where in lists.items() if isinstance(where, Mapping)}
     if read:
-        condition = " and ".join(f"len({label}) >= 0" for label in read)
+        given_ones = prod(len(items) for items in lists.values() if isinstance(items, list))
+        condition = (
+            " * ".join([*(f"len({label})" for label in read), str(given_ones)]) + f" <= {ELEMENTS_MAX}"
+        )
         reads: dict[str, Any] = {"values": dict(read), "assert": condition}
         reads |= {key: rest[key] for key in ("every", "severity", "align") if key in rest}
         yield name_of(family, LISTING), reads, Element(family, {}, table)

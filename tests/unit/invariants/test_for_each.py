@@ -161,6 +161,29 @@ def test_a_list_that_cannot_be_read_changes_nothing(connection: sa.Connection) -
     assert raised(chains) == [(second, 1_010, None, ""), (first, 1_020, None, "")]
 
 
+def test_a_list_that_is_too_long_stays_as_it_was_and_is_an_alert(connection: sa.Connection) -> None:
+    """Whoever can add to a list cannot end the alerts of those that are on it."""
+    first, *_ = OWNERS
+    for_each = {**RICH["for_each"], "and_": ["a", "b"]}
+    chains = Chains(connection, plan_of(rich={**RICH, "for_each": for_each}))
+
+    def answer(length: int) -> None:
+        many = [*(f"0x{number:040x}" for number in range(1, length)), first]
+        chains.answer(lambda name, _: {"owner": many} if name.endswith(":*") else {"funds": 1})
+
+    for number, length in enumerate((1, 501, 3), 1):
+        chains.mine(number)
+        answer(length)
+    assert [r for r in raised(chains) if r[1] < 1_030] == [
+        (first, 1_010, None, ""),
+        (first, 1_010, None, ""),
+        ("", 1_020, None, ""),
+        ("", 1_020, 1_030, "holds again"),
+    ]
+    (signal,) = [one for one in chains.alerts.signals if one.starts_at == 1_020 and one.ends_at is None]
+    assert "len(owner) * 2 is 2 more than 1000" in signal.annotations["description"]
+
+
 HOSTILE = [
     "x" * 20_000,
     "x" * 19_999 + "y",
