@@ -64,11 +64,23 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     content = decompress(body, SIZE_MAX)
     try:
         if message == V2:
-            return _parse_v2(wire.Request.FromString(content), known)
-        return _parse_v1(wire.WriteRequest.FromString(content), known)
+            request = wire.Request.FromString(content)
+            is_other = bool(content) and not (request.timeseries or request.symbols)
+            read = _parse_v2
+        else:
+            request = wire.WriteRequest.FromString(content)
+            is_other = bool(content) and not (request.timeseries or request.metadata)
+            read = _parse_v1
+        if is_other:  # such as one of the other version, whose fields have other numbers
+            raise IngestionError(_no_request(message))
+        return read(request, known)
     except DecodeError:
         known.settle(is_kept=False)
-        raise IngestionError(f"the body is no {message}: check the content type's proto") from None
+        raise IngestionError(_no_request(message)) from None
+
+
+def _no_request(message: str) -> str:
+    return f"the body is no {message}: check the content type's proto"
 
 
 def _check_number(*repeated: Sequence[Any]) -> None:
