@@ -27,7 +27,7 @@ from chainwatch.store import rule_alerts
 from chainwatch.store.database import Database
 from chainwatch.store.rule_alerts import StoredRuleAlert
 from chainwatch.tsdb.tsdb import Tsdb
-from tests.support.notified import eventually
+from tests.support.waiting import eventually
 
 NOW = 1_790_000_000
 AT = ("--at", str(NOW))

@@ -470,8 +470,6 @@ import asyncio, sys
 import sqlalchemy as sa
 from chainwatch.store.database import Database
 from chainwatch.store.tables import deadlines
-from tests.support.waiting import PATIENCE
-from tests.support.waiting import PATIENCE
 
 async def main(url):
     database = Database.open(url)
