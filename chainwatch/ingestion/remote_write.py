@@ -72,17 +72,13 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     """Return the samples of a compressed request. Raises ``IngestionError`` where nothing of it can be read."""
     content = decompress(body, SIZE_MAX)
     try:
-        if message == V2:
-            request = wire.Request.FromString(content)
-            is_other = bool(content) and not (request.timeseries or request.symbols)
-            read = _parse_v2
-        else:
-            request = wire.WriteRequest.FromString(content)
-            is_other = bool(content) and not (request.timeseries or request.metadata)
-            read = _parse_v1
-        if is_other:  # such as one of the other version, whose fields have other numbers
+        request = (wire.Request if message == V2 else wire.WriteRequest).FromString(content)
+        described = request.symbols if message == V2 else request.metadata
+        if (
+            content and not request.timeseries and not described
+        ):  # the other version's fields have other numbers
             raise IngestionError(_no_request(message))
-        return read(request, known)
+        return (_parse_v2 if message == V2 else _parse_v1)(request, known)
     except DecodeError:
         known.settle(is_kept=False)
         raise IngestionError(_no_request(message)) from None
