@@ -163,7 +163,7 @@ class InvariantTransaction:
         self._tidy(running)
         if not running.names:
             return
-        for network in sorted(self._work.advanced):
+        for network in sorted(self._work.advanced) if self._checker.samples is None else ():
             self._check_new_blocks(network)
         for name, invariant in running.invariants.items():
             if len(invariant.networks) > 1:
@@ -249,11 +249,9 @@ class InvariantTransaction:
             elif isinstance(invariant.every, tuple):
                 headers = self._triggers.get((invariant.every, network), {})
                 some = [Trigger(headers[number], None, False) for number in sorted(headers)]
-            elif self._checker.sample_every is None:
+            else:
                 is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
                 some = [one for one in triggers if is_counted and is_due(invariant.every, one)]
-            else:
-                some = []
             if some:
                 due[name] = some
         if due:

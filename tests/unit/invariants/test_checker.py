@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from chainwatch.config import ConfigError, read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.reads import BlockRead
+from chainwatch.invariants.sampling import Sample, SampledBlocks
 from chainwatch.model import Batch, Event, Header, Seen
 from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
@@ -197,10 +199,22 @@ def test_several_networks_are_compared_once_a_period(connection: sa.Connection) 
     ]
 
 
+def _answer_at(number: int, given: Mapping[str, Any] | str, _name: str, block: int) -> Any:
+    return given if block == number else None
+
+
 def test_a_replay_raises_the_same_however_long_it_takes(connection: sa.Connection) -> None:  # S7
     chains = Chains(connection, plan_of(floor=FLOOR), by_clock=False)
     for number in range(1, 60):
-        chains.step(number, None)
+        chains.mine(number)
+    assert chains.wanted() == []  # which blocks are checked is decided once all are read
+    samples = [Sample("alpha", header(n), {}, frozenset(), True, n == 59) for n in range(1, 60)]
+    sampled = SampledBlocks(tuple(samples), at_all_networks=True)
+    chains.pipeline.process(connection, [sampled], chains.now)
+    for number in range(1, 60):
+        assert chains.wanted()[0] == number
+        chains.now += 3_600
+        chains.answer(partial(_answer_at, number, {"funds": 10} if number < 50 else "funds: gone"))
     assert chains.raised == []
 
 

@@ -177,7 +177,6 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ("rate(up[5m] anchored)", "anchored"),
         ("up smoothed", "smoothed"),
         ("up + fill(0) down", "fill"),
-        ("max_of(1, 2)", "max_of"),
         ("holt_winters(up[5m], 0.5, 0.5)", "double_exponential_smoothing"),
         ('up{a="b" or c="d"}', "or"),
     ],

@@ -160,6 +160,37 @@ def test_refuses_bad_files(text: str) -> None:
         assert problem.split(":")[0].isdigit()
 
 
+_MANIFEST = """\
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: queues
+  labels: {role: alert-rules}
+spec:
+  groups:
+  - name: g
+    rules:
+    - alert: QueueGrows
+      expr: queue_depth >
+"""
+
+
+def test_takes_the_manifests_of_prometheus_operator() -> None:
+    (group,) = read_rule_file(_MANIFEST.replace("queue_depth >", "queue_depth > 5"))
+    assert [rule.query.text for rule in group.rules] == ["queue_depth > 5"]
+
+
+def test_reports_mistakes_in_manifests_with_their_places() -> None:
+    with pytest.raises(RuleFileError) as caught:
+        read_rule_file(_MANIFEST + "  other: 1\nstatus: {}\n---\nkind: PrometheusRule\n")
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [
+        (11, 26),
+        (12, 3),
+        (13, 1),
+        (15, 1),
+    ]
+
+
 def test_long_files_are_read_in_linear_time() -> None:
     rule = "  - record: a\n    expr: |\n\n      1\n"
     with effort_within(5):
