@@ -235,9 +235,11 @@ class InvariantTransaction:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
         if page.after:
             return None
-        made = {one.name for one in definitions.kept(self._connection)}
-        names = invariants.known_names(self._connection) - made
-        if page.names is not None:
+        names = invariants.known_names(self._connection)
+        if page.names is None:
+            made = {one.name for one in definitions.kept(self._connection)}
+            names -= made - self._checker.settings.invariants.keys()
+        else:
             wanted = {name[_PREFIX_LENGTH:] for name in page.names}
             names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):
