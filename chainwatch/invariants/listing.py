@@ -10,6 +10,7 @@ import structlog
 
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.config.for_each import ELEMENTS_MAX, LISTING, SEPARATOR, name_of
+from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Header, to_hex
 from chainwatch.store import definitions, elements, invariants
 
@@ -47,17 +48,15 @@ def why_gone(connection: sa.Connection, name: str, running: Collection[str]) -> 
     return NO_LONGER_LISTED if definition.is_running and name != definition.name else "stopped"
 
 
-def update(connection: sa.Connection, judged: Iterable[Invariant]) -> list[Listed]:
+def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invariant]) -> list[Listed]:
     """Store the lists that were read, by the newest answered check of each of ``judged``; return those that changed."""
     known: dict[str, elements.Lists] | None = None
     changed = []
     for invariant in judged:
         if invariant.element is None or invariant.element.template is None:
             continue
-        check = next(
-            (one for one in reversed(invariants.checks(connection, invariant.name)) if one.holds is not None),
-            None,
-        )
+        answered = [one for one in checks.of(invariant.name) if one.holds is not None]
+        check = answered[-1] if answered else None
         if check is None:
             continue
         places = {(invariant.name, network, block) for network, block in (check.positions or {}).items()}
