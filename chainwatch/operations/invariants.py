@@ -26,6 +26,7 @@ from chainwatch.config.kinds import LookUp
 from chainwatch.invariants.definitions import INVARIANT, SESSION, compile_definition, listed, settings_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
+from chainwatch.operations.accepted_values import AcceptedView, accepted_view
 from chainwatch.operations.checks import no_such
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
@@ -74,10 +75,11 @@ class CheckView(msgspec.Struct, frozen=True):
 
 
 class InvariantDetails(msgspec.Struct, frozen=True):
-    """An invariant with its newest checks, newest first."""
+    """An invariant with its newest checks, newest first; ``accepted`` is None where it compares with no such values."""
 
     invariant: InvariantView
     checks: Sequence[CheckView]
+    accepted: AcceptedView | None = None
 
 
 class InvariantTest(msgspec.Struct, frozen=True):
@@ -104,7 +106,8 @@ def show_invariant(connection: sa.Connection, context: Context, now: float, *, n
     found = next((one for one in list_invariants(connection, context, now) if one.name == name), None)
     if found is None:
         raise NotFound(no_such("invariant", name, list(context.settings.invariants)))
-    return InvariantDetails(found, check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1])
+    checks = check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1]
+    return InvariantDetails(found, checks, accepted_view(connection, name))
 
 
 def save_invariant(
