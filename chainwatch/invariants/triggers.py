@@ -38,3 +38,21 @@ def misaligned(
         if networks[network].block_time is not None and apart > invariant.align:
             return f"block {header.number} of {network} is {apart} s older than that of {check.network}"
     return ""
+
+
+def new_blocks(headers: Mapping[int, Header], last: int, known: Header | None, most: int) -> list[Trigger]:
+    """Return the blocks after ``known`` up to the number ``last``, as far as ``headers`` has them without a gap.
+
+    Of more than ``most``, or after a gap, the last one alone is returned, as a provisional one.
+    """
+    run: list[Header] = []
+    number = last
+    while number in headers and (known is None or number > known.number) and len(run) < most:
+        run.append(headers[number])
+        number -= 1
+    run.reverse()
+    if not run:
+        return []
+    if known is None or known.number != run[0].number - 1:
+        return [Trigger(run[-1], None, True)]
+    return [Trigger(header, before, False) for before, header in zip([known, *run[:-1]], run, strict=True)]
