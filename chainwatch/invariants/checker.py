@@ -89,6 +89,8 @@ class InvariantChecker:
         self.kept_accepted = KeptAccepted()
         self._searches = defaultdict[str, held.Searches](held.Searches)
         self._retries = Retries() if by_clock else None
+        self.failures: dict[str, str] = {}
+        """Why sessions, by name, could not be read last."""
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
@@ -181,7 +183,7 @@ class InvariantChecker:
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
-            read_events(pools, pool, wanted.events),
+            read_events(pools, pool, wanted.events, self.failures),
             wanted.searches.read(pool),
         )
         for part in parts:

@@ -190,7 +190,7 @@ class InvariantTransaction:
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
         self._checker.commit(self._connection)
-        sessions.settle(self._work, running, self._before, waiting, now)
+        sessions.settle(self._work, running, self._before, waiting, self._checker.failures, now)
 
     def _to_be_judged(self, running: Running) -> dict[str, Judging]:
         accepted = self._checker.kept_accepted.accepted_since(self._connection)

@@ -226,7 +226,7 @@ def _of_file(known: _Known, settings: Settings, name: str) -> list[InvariantView
 
 
 def _of_look_up(known: _Known, name: str, one: LookUp) -> InvariantView:
-    networks = (one.layer1, one.layer2)
+    networks = tuple(dict.fromkeys((one.layer1, one.layer2)))
     return _view(known, name, FILE, one.severity, one.heuristic, networks, "waiting")
 
 
