@@ -21,8 +21,8 @@ from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
 from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.invariants.listing import listing_of
-from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_blocks
-from chainwatch.invariants.retries import Retries
+from chainwatch.invariants.live_reads import LiveReads
+from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_history
 from chainwatch.invariants.sampling import Samples
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
@@ -86,7 +86,7 @@ class InvariantChecker:
         self.kept_events = KeptEvents()
         self.kept_transfers = KeptTransfers()
         self._searches = defaultdict[str, held.Searches](held.Searches)
-        self._retries = Retries() if by_clock else None
+        self._live = LiveReads() if by_clock else None
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
@@ -170,8 +170,9 @@ class InvariantChecker:
             yield await self.samples.read(pools, wanted.running.invariants)
             return
         failed: ChainError | None = None
+        read_blocks = read_history if self._live is None else self._live.read
         parts: tuple[AsyncIterator[ReadResult], ...] = (
-            read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
+            read_blocks(pool, wanted.running.invariants, wanted.blocks),
             read_events(pools, pool, wanted.events),
             wanted.searches.read(pool),
         )
