@@ -235,8 +235,10 @@ class InvariantTransaction:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
         if page.after:
             return None
-        names = self._checker.known_of_file(self._connection)
-        if page.names is not None:
+        if page.names is None:
+            names = self._checker.known_of_file(self._connection)
+        else:
+            names = invariants.known_names(self._connection)
             wanted = {name[_PREFIX_LENGTH:] for name in page.names}
             names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):

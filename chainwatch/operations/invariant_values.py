@@ -85,7 +85,7 @@ def _names(connection: sa.Connection, settings: Settings, stored: Collection[str
     families = {settings.elements[name].family for name in reads} | {
         n for n, is_list in made.items() if is_list
     }
-    reads |= {name_of(family, [LISTING]) for family in families}
+    reads |= {name_of(family, LISTING) for family in families}
     listed = {name for name in stored if SEPARATOR in name and family_of(name) in families}
     return (settings.invariants.keys() - reads) | (made.keys() - families) | (listed - reads)
 
