@@ -34,7 +34,7 @@ from chainwatch.store.invariants import Reading
 
 PATIENCE = 1.0
 """Seconds for which a block's state is asked for anew: another endpoint may have it a moment later."""
-STATE_PATIENCE = 20.0
+STATE_PATIENCE = 5.0
 """The same where nothing waits for it and it is not tried again later."""
 OF_TIMEOUT = 0.9
 """The part of the time for one answer that an attempt may take: a call that hangs is no fault of the endpoint."""
@@ -82,7 +82,7 @@ async def read_blocks(
         wanted = [block for block in wanted if retries.is_due(pool.network.name, block.header)]
     async for block, outcome in _in_order(pool, invariants, wanted, retries):
         if isinstance(outcome, ChainError):
-            if retries is None and not _is_final(outcome, block):
+            if retries is None and not isinstance(outcome, NotThere | NodeError):
                 failed = failed or outcome
                 continue
             outcome = [(one, outcome) for one in block.readings]

@@ -69,6 +69,27 @@ class Reader:
 
 
 @pytest.fixture
+async def of_history(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
+    monkeypatch.setattr(reads, "STATE_PATIENCE", 0.02)
+    chain = FakeChain()
+    chain.mine(count=20)
+    async with (
+        FakeNode(chain) as node,
+        open_pool(network_settings(node.http_url, name="alpha", multicall="")) as pool,
+    ):
+        yield Reader(pool, chain, node, is_live=False)
+
+
+async def test_a_replay_gives_up_what_no_endpoint_has_even_of_new_blocks(of_history: Reader) -> None:
+    """As a range of the past may end at any block."""
+    for method in ("eth_getBalance", "eth_getStorageAt"):
+        of_history.node.fail(method, "error", {"code": -32000, "message": "missing trie node"}, times=None)
+    found, failed = await of_history.read(5)
+    assert (found, failed) == ([("floor", 5), ("slot", 5)], "")
+    assert "missing trie node" in str(of_history.wanted["floor", 5].error)
+
+
+@pytest.fixture
 async def reader(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
     monkeypatch.setattr(retries, "FIRST_TIMEOUT", 0.6)
     monkeypatch.setattr(reads, "PATIENCE", 0.02)
