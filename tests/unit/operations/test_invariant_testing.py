@@ -92,4 +92,4 @@ async def test_an_element_that_a_contract_lists_is_read_after_its_list(node: Fak
     listed = str(error.value).split('"')[1]
     assert listed.lower() == f"kept:{SAFE}"
     found = await read_from(node.http_url, listed)
-    assert (found.holds, found.values) == (True, "funds = 0")
+    assert (found.holds, found.error) == (True, None)
