@@ -13,7 +13,8 @@ from chainwatch.support.printable import clean
 if TYPE_CHECKING:
     from chainwatch.operations.accepted_values import AcceptedView
     from chainwatch.operations.invariant_history import InvariantHistory
-    from chainwatch.operations.invariants import CheckView, InvariantDetails, InvariantTest, InvariantView
+    from chainwatch.operations.invariant_testing import InvariantTest
+    from chainwatch.operations.invariants import CheckView, InvariantDetails, InvariantView
 
 _ANSWERS = {True: "holds", False: "does not hold", None: "no answer"}
 
