@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import rlp
@@ -13,22 +14,27 @@ from chainwatch.checker.protocols.trie import ProofError, proven
 from chainwatch.support.keccak import keccak256
 
 
+def encoded(item: Any) -> bytes:
+    found: bytes = rlp.encode(item)
+    return found
+
+
 def trie_of(leaves: dict[str, bytes], depth: int = 0) -> bytes:
     """The node, encoded, that holds ``leaves`` by the hex digits of their keys, of which ``depth`` are behind it."""
     if len(leaves) == 1:
         ((digits, value),) = leaves.items()
-        return rlp.encode([path_of(digits[depth:], leaf=True), value])
+        return encoded([path_of(digits[depth:], leaf=True), value])
     shared = depth
     while len({digits[shared] for digits in leaves}) == 1:
         shared += 1
     if shared > depth:
         digits = next(iter(leaves))[depth:shared]
-        return rlp.encode([path_of(digits, leaf=False), reference(keep(trie_of(leaves, shared)))])
+        return encoded([path_of(digits, leaf=False), reference(keep(trie_of(leaves, shared)))])
     branch: list[bytes] = []
     for digit in "0123456789abcdef":
         some = {digits: value for digits, value in leaves.items() if digits[depth] == digit}
         branch.append(reference(keep(trie_of(some, depth + 1))) if some else b"")
-    return rlp.encode([*branch, b""])
+    return encoded([*branch, b""])
 
 
 NODES: dict[bytes, bytes] = {}
@@ -65,7 +71,7 @@ def proof_of(root: bytes, key: bytes) -> list[bytes]:
 @given(st.integers(0, 2**32), st.integers(1, 200))
 def test_each_value_is_proven_and_no_other(seed: int, count: int) -> None:
     choose = random.Random(seed)
-    values = {choose.randbytes(32): rlp.encode(choose.choice([1, 2, 2**200])) for _ in range(count)}
+    values = {choose.randbytes(32): encoded(choose.choice([1, 2, 2**200])) for _ in range(count)}
     root = keccak256(keep(trie_of({keccak256(key).hex(): value for key, value in values.items()})))
     key = choose.choice(list(values))
     proof = proof_of(root, key)
@@ -94,8 +100,8 @@ def test_any_bytes_are_refused_alone(nodes: list[bytes]) -> None:
 
 def test_a_small_node_stands_in_its_parent_and_behind_it() -> None:
     digits = keccak256(bytes(32)).hex()
-    leaf = rlp.encode([path_of(digits[60:], leaf=True), b"\1"])
+    leaf = encoded([path_of(digits[60:], leaf=True), b"\1"])
     assert len(leaf) < 32
     items = rlp.decode(leaf)
-    parent = rlp.encode([path_of(digits[:60], leaf=False), items])
+    parent = encoded([path_of(digits[:60], leaf=False), items])
     assert proven(keccak256(parent), bytes(32), [parent, leaf]) == b"\1"
