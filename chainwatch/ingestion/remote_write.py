@@ -6,9 +6,9 @@ and what is not supported, are left out and counted; the rest is returned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -23,7 +23,16 @@ from chainwatch.ingestion.model import (
     WrongFormat,
 )
 from chainwatch.ingestion.names import checked_labels, quoted
-from chainwatch.ingestion.single_samples import SIZE, ZERO_SIZE, read_references, read_samples
+from chainwatch.ingestion.single_samples import (
+    SIZE,
+    ZERO_SIZE,
+    Integers,
+    bytes_from,
+    join,
+    last_bytes,
+    read_references,
+    read_samples,
+)
 from chainwatch.ingestion.snappy import TooLarge, decompress
 from chainwatch.promql.series import NAME, Labels, Metadata
 
@@ -63,12 +72,20 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     """Return the samples of a compressed request. Raises ``IngestionError`` where nothing of it can be read."""
     content = decompress(body, SIZE_MAX)
     try:
-        if message == V2:
-            return _parse_v2(wire.Request.FromString(content), known)
-        return _parse_v1(wire.WriteRequest.FromString(content), known)
+        request = (wire.Request if message == V2 else wire.WriteRequest).FromString(content)
+        described = request.symbols if message == V2 else request.metadata
+        if (
+            content and not request.timeseries and not described
+        ):  # the other version's fields have other numbers
+            raise IngestionError(_no_request(message))
+        return (_parse_v2 if message == V2 else _parse_v1)(request, known)
     except DecodeError:
         known.settle(is_kept=False)
-        raise IngestionError(f"the body is no {message}: check the content type's proto") from None
+        raise IngestionError(_no_request(message)) from None
+
+
+def _no_request(message: str) -> str:
+    return f"the body is no {message}: check the content type's proto"
 
 
 def _check_number(*repeated: Sequence[Any]) -> None:
@@ -80,9 +97,9 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
     _check_number(request.timeseries, request.metadata)
     parsed = Parsed()
     contents: list[bytes] = list(request.timeseries)
-    samples = read_samples([one[-SIZE:] for one in contents], SIZE - ZERO_SIZE)
-    find = known.get
-    found = [find(one[:-size]) for one, size in zip(contents, samples.sizes, strict=True)]
+    samples = read_samples(last_bytes(contents), SIZE - ZERO_SIZE)
+    sizes, find = samples.sizes.tolist(), known.get
+    found = [find(one[:-size]) for one, size in zip(contents, sizes, strict=True)]
     singles: list[Any] = list(zip(found, zip(samples.times), zip(samples.values), strict=True))
     if all(labels is not None for labels in found):
         parsed.series = singles
@@ -91,7 +108,7 @@ def _parse_v1(request: Any, known: KnownLabels) -> Parsed:
             if single[0] is not None:
                 parsed.series.append(single)
             else:
-                _add_v1(parsed, number, contents[number], samples.sizes[number], known)
+                _add_v1(parsed, number, contents[number], sizes[number], known)
     parsed.metadata = {
         _text(one.metric_family_name): Metadata(_type(one.type), _text(one.help), _text(one.unit))
         for one in request.metadata
@@ -131,13 +148,25 @@ class _RequestV2:
 
     def __init__(self, symbols: Sequence[bytes], known: KnownLabels) -> None:
         self.symbols = symbols
-        self.texts = list(map(_symbol, symbols))  # once, as any number of series may have the same
         self.numbers = known.numbers(symbols)
         self.known = known
         self.parsed = Parsed()
         self.metadata: dict[str, Metadata] = {}
         self.described: set[str] = set()
         self.parsed.metadata = self.metadata
+        self._texts: dict[int, str | None] = {}
+
+    def text(self, reference: int) -> str | None:
+        """Return a symbol's text, its end left out where it is too long for a label; None for what is no UTF-8.
+
+        Raises ``IndexError`` where there is no such symbol.
+        """
+        if reference not in self._texts:  # once, as any number of series may have the same
+            try:
+                self._texts[reference] = self.symbols[reference].decode()[:SYMBOL_MAX]
+            except UnicodeDecodeError:
+                self._texts[reference] = None
+        return self._texts[reference]
 
     def add(self, number: int, content: bytes) -> None:
         """Add a series. Raises ``DecodeError``."""
@@ -159,13 +188,23 @@ class _RequestV2:
         if (name := labels.get(NAME)) not in self.described:
             self.described.add(name)
             if series.HasField("metadata"):
-                _note_metadata(self.metadata, name, series.metadata, self.texts)
+                self._note_metadata(name, series.metadata)
+
+    def _note_metadata(self, name: str, said: Any) -> None:
+        """Note what is said beside a series; of a histogram's or summary's series, the family is what is described."""
+        kind = _type(said.type)
+        if kind in ("histogram", "gaugehistogram", "summary"):
+            name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
+        if name not in self.metadata:
+            references = said.help_ref, said.unit_ref
+            help, unit = (self.text(one) if one < len(self.symbols) else "" for one in references)
+            self.metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
     def _labels(self, references: Sequence[int]) -> Labels:
         """Return the labels of a series. Raises ``IndexError`` and ``ValueError``."""
         labels = self.known.get_by_numbers(write_numbers([self.numbers[one] for one in references]))
         if labels is None:
-            labels = _labels_v2([self.texts[one] for one in references])
+            labels = _labels_v2([self.text(one) for one in references])
             self.known.keep_symbols([self.symbols[one] for one in references], labels)
         return labels
 
@@ -179,45 +218,71 @@ def _parse_v2(content: Any, known: KnownLabels) -> Parsed:
         for number, one in enumerate(contents):
             request.add(number, one)
         return request.parsed
-    add, described = request.parsed.series.append, request.described
-    for number, (labels, time, value, rest) in enumerate(singles):
-        if labels is None:
+    for number, rest in singles.first_of_metrics:
+        labels = singles.series[number][0]
+        if labels is not None and rest is not None:
+            request.describe(labels, rest)
+    if all(labels is not None for labels, _, _ in singles.series):
+        request.parsed.series = singles.series
+        return request.parsed
+    for number, single in enumerate(singles.series):
+        if single[0] is None:
             request.add(number, contents[number])
         else:
-            add((labels, time, value))
-            if labels.get(NAME) not in described:
-                request.describe(labels, rest)
+            request.parsed.series.append(single)
     return request.parsed
 
 
-def _known_v2(contents: Sequence[bytes], request: _RequestV2) -> Iterable[tuple[Any, Any, Any, Any]] | None:
-    """Return for each series its labels, time and value as tuples of one, and a series of all else that it has.
+class _KnownV2(NamedTuple):
+    """For each series its labels, and its time and value as tuples of one; what is not read at once has no labels.
 
-    Instead of labels None where these are not known, or it is not references, a single sample and no more that counts;
-    and None in all where some series is written as none should be.
+    ``first_of_metrics``: the number of a series of each metric, and a series of what it has beside these.
+    """
+
+    series: list[Any]
+    first_of_metrics: list[tuple[int, Any]]
+
+
+def _known_v2(contents: Sequence[bytes], request: _RequestV2) -> _KnownV2 | None:
+    """Read the series that are references, a single sample, and no more that counts, and whose labels are known.
+
+    None where some series is written as none should be.
     """
     if min(map(len, contents), default=0) < 2:
         return None
-    begins = np.frombuffer(b"".join([one[:2] for one in contents]), np.uint8).reshape(-1, 2)
-    is_packed = (begins[:, 0] == _REFERENCES) & (begins[:, 1] < 128)
-    starts = np.where(is_packed, begins[:, 1].astype(int) + 2, SIZE_MAX).tolist()
-    pairs = list(zip(contents, starts, strict=True))
-    samples = read_samples([one[start : start + SIZE] for one, start in pairs], 0)
-    ends = [
-        one[start + size :] if size else None for (one, start), size in zip(pairs, samples.sizes, strict=True)
-    ]
-    read = {end: None if end is None else _rest_v2(end) for end in set(ends)}
-    rests = [read[end] for end in ends]
-    references = read_references(
-        [b"" if rest is None else one[2:start] for (one, start), rest in zip(pairs, rests, strict=True)]
-    )
+    data, starts, stops = join(contents)
+    sizes = data[starts + 1]
+    ends = starts + 2 + sizes
+    is_read = (data[starts] == _REFERENCES) & (sizes < 128) & (ends <= stops)
+    samples = read_samples(bytes_from(data, np.where(is_read, ends, stops)), 0)
+    rests = ends + samples.sizes
+    is_read &= (samples.sizes > 0) & (rests <= stops)
+    places = np.where(is_read, rests - starts, 0).tolist()
+    tails = [one[place:] if place else b"" for one, place in zip(contents, places, strict=True)]
+    read = {tail: _rest_v2(tail) for tail in set(tails)}
+    references = read_references(data, starts + 2, np.where(is_read, ends, starts + 2))
     if references is None or references[0].max(initial=0) >= len(request.numbers):
         return None
     numbers = np.array(request.numbers, np.int64)[references[0]].tobytes()
-    bounds = [NUMBER_SIZE * bound for bound in references[1]]
+    bounds = (NUMBER_SIZE * references[1]).tolist()
     find = request.known.get_by_numbers
     found = [find(numbers[start:end]) for start, end in pairwise(bounds)]
-    return zip(found, zip(samples.times), zip(samples.values), rests, strict=True)
+    if None in read.values():
+        found = [None if read[tail] is None else labels for labels, tail in zip(found, tails, strict=True)]
+    firsts = [(one, read[tails[one]]) for one in _first_of_metrics(*references, request.symbols)]
+    return _KnownV2(list(zip(found, zip(samples.times), zip(samples.values), strict=True)), firsts)
+
+
+def _first_of_metrics(references: Integers, bounds: Integers, symbols: Sequence[bytes]) -> list[int]:
+    """Return the number of the first series of each metric, by the symbol that follows ``__name__``."""
+    if _NAME not in symbols:
+        return []
+    places = np.flatnonzero(references[:-1] == symbols.index(_NAME))
+    series = np.searchsorted(bounds, places, "right") - 1
+    is_label = (places - bounds[series]) % 2 == 0
+    _, firsts = np.unique(references[places[is_label] + 1], return_index=True)
+    found: list[int] = series[is_label][firsts].tolist()
+    return found
 
 
 def _rest_v2(content: bytes) -> Any:
@@ -227,26 +292,6 @@ def _rest_v2(content: bytes) -> Any:
     except DecodeError:
         return None
     return None if rest.labels_refs or rest.samples or rest.histograms else rest
-
-
-def _symbol(content: bytes) -> str | None:
-    """Return the text of a symbol, its end left out where it is too long for a label; None for what is no UTF-8."""
-    try:
-        return content.decode()[:SYMBOL_MAX]
-    except UnicodeDecodeError:
-        return None
-
-
-def _note_metadata(
-    metadata: dict[str, Metadata], name: str, said: Any, symbols: Sequence[str | None]
-) -> None:
-    """Note what 2.0 says beside a series; of a histogram's or summary's series, the family is what is described."""
-    kind = _type(said.type)
-    if kind in ("histogram", "gaugehistogram", "summary"):
-        name = next((name.removesuffix(end) for end in _PARTS if name.endswith(end)), name)
-    if name not in metadata:
-        help, unit = (symbols[at] if at < len(symbols) else "" for at in (said.help_ref, said.unit_ref))
-        metadata[name] = Metadata(kind, _bare(help or ""), _bare(unit or ""))
 
 
 def _labels_v1(key: Sequence[bytes]) -> Labels:
@@ -311,5 +356,6 @@ def _bare(text: str) -> str:
 
 _REFERENCES = 0x0A
 """The tag of a series' references in 2.0."""
+_NAME = NAME.encode()
 _INVALID = "invalid series"
 _PARTS = ("_bucket", "_sum", "_count")

@@ -73,17 +73,18 @@ class StoredSeries(ChunkedSeries):
     """A series that one thread adds to while others read it.
 
     ``window`` is for how long its samples are kept (milliseconds), ``id`` its number in the database on disk, 0 until it
-    has one.
+    has one. With ``close_at`` newest samples there are enough for a chunk. While somebody has seen the newest samples
+    (``is_seen``), ``growing`` returns others to add to.
     """
 
-    __slots__ = ("_close_at", "_seen", "id", "window")
+    __slots__ = ("close_at", "id", "is_seen", "window")
 
     def __init__(self, labels: Labels, window: int, stagger: int = CHUNK) -> None:
         super().__init__(labels)
         self.id = 0
         self.window = window
-        self._seen = False
-        self._close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
+        self.is_seen = False
+        self.close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
 
     @property
     def bytes(self) -> int:
@@ -99,15 +100,15 @@ class StoredSeries(ChunkedSeries):
 
     def state(self) -> State:
         """Return what the series is now, which stays as it is. Needs that nothing is added meanwhile."""
-        self._seen = True
+        self.is_seen = True
         return self.samples, self.chunks, self.ends
 
     def growing(self) -> Samples:
         """Return the newest samples, to add to: not those that a state has."""
-        if self._seen:
+        if self.is_seen:
             times, values = self.samples
             self.samples = times[:], values[:]
-            self._seen = False
+            self.is_seen = False
         return self.samples
 
     def close(self, now: int, samples_max: int) -> int:
@@ -125,7 +126,7 @@ class StoredSeries(ChunkedSeries):
             grown += len(data) + _CHUNK_BYTES
             start = stop
         self.samples = times[end:], values[end:]
-        self._close_at = OPEN + CHUNK
+        self.close_at = OPEN + CHUNK
         return grown - end * SAMPLE_BYTES - self._forget(now - self.window, samples_max)
 
     def cut(self, last: int) -> None:
@@ -137,11 +138,6 @@ class StoredSeries(ChunkedSeries):
             chunks = chunks[:-1]
         end = bisect_right(times, last)
         self.chunks, self.samples = chunks, (times[:end], values[:end])
-
-    @property
-    def is_full(self) -> bool:
-        """Whether there are enough samples for a chunk."""
-        return len(self.samples[0]) >= self._close_at
 
     def drop_oldest(self) -> int:
         """Forget the oldest chunk; return how many bytes that makes free."""
@@ -162,7 +158,7 @@ class StoredSeries(ChunkedSeries):
         self.chunks = (*chunks, *self.chunks)
         self.samples = times, values
         self.ends = self._has_end()
-        self._close_at = max(self._close_at, len(times) + 1 + self.id % CHUNK)
+        self.close_at = max(self.close_at, len(times) + 1 + self.id % CHUNK)
 
     def _forget(self, before: int, samples_max: int) -> int:
         freed = 0

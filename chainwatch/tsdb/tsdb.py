@@ -59,13 +59,13 @@ class Tsdb:
         Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
         """
         result = Appended()
-        find, ahead = self._index.by_labels.get, now + self.limits.future
+        added = no_entries()
         with self._turns.writing(), self._lock:
-            journal = self._journal  # ``take_entries`` puts another in its place
-            for labels, times, values in batch:
-                series = find(labels) or self._admit(labels, len(times), result, share)
-                if series is not None and self._extend(series, times, values, now, ahead, result, journal):
-                    result.changed.append(series.labels)
+            try:
+                self._append(batch, now, share, result, added)
+            finally:  # what is in memory must come to disk
+                if self._journal is not None:  # ``take_entries`` puts another in its place
+                    self._journal.extend(added)
         if result.changed:
             for listener in self._listeners:
                 listener(result.changed)
@@ -227,6 +227,40 @@ class Tsdb:
             candidates = self._index.candidates(matchers)
         return passing(candidates, matchers)
 
+    def _append(self, batch: Batch, now: int, share: float, result: Appended, added: Entries) -> None:
+        """Add a batch to the series, and note in ``added`` what was taken."""
+        find, ahead = self._index.by_labels.get, now + self.limits.future
+        change, note_series = result.changed.append, added.series.append
+        note_time, note_value = added.times.append, added.values.append
+        for labels, times, values in batch:
+            series = find(labels) or self._admit(labels, len(times), result, share)
+            if series is None:
+                continue
+            if len(times) == 1:  # as nearly always: without a call
+                time, value = times[0], values[0]
+                head_times, head_values = series.growing() if series.is_seen else series.samples
+                if (
+                    head_times
+                    and head_times[-1] < time <= ahead
+                    and time > now - series.window
+                    and value == value
+                ):
+                    head_values.append(value)  # before the time, by which others read
+                    head_times.append(time)
+                    change(series.labels)
+                    note_series(series)
+                    note_time(time)
+                    note_value(value)
+                    if len(head_times) >= series.close_at:
+                        self._close(series, now)
+                    continue
+            before = len(added.times)
+            self._extend(series, times, values, now, ahead, result, added)
+            if len(added.times) > before:
+                change(series.labels)
+        result.accepted += len(added.times)
+        self.bytes += len(added.times) * SAMPLE_BYTES
+
     def _admit(self, labels: Labels, samples: int, result: Appended, share: float) -> StoredSeries | None:
         """Return a new series of these labels, not in the index yet, or count why there is none."""
         limits = self.limits
@@ -252,9 +286,9 @@ class Tsdb:
         now: int,
         ahead: int,
         result: Appended,
-        journal: Entries | None,
-    ) -> bool:
-        """Add what may be added; return whether anything was."""
+        added: Entries,
+    ) -> None:
+        """Add what may be added, whatever that is."""
         if (
             series.times
             and series.newest > ahead
@@ -262,9 +296,9 @@ class Tsdb:
         ):
             self._cut(series, now)
         head_times, head_values = series.growing()
-        before = len(head_times)
+        is_new = not head_times
         oldest = now - series.window
-        last = head_times[-1] if before else oldest
+        last = oldest if is_new else head_times[-1]
         for time, value in zip(times, values, strict=True):
             if last < time <= ahead and time > oldest:
                 if value != value and is_stale(value):
@@ -272,10 +306,9 @@ class Tsdb:
                 head_values.append(value)  # before the time, by which others read
                 head_times.append(time)
                 last = time
-                if journal is not None:
-                    journal.series.append(series)
-                    journal.times.append(time)
-                    journal.values.append(value)
+                added.series.append(series)
+                added.times.append(time)
+                added.values.append(value)
             elif time > ahead:
                 result.refuse("in the future", series.labels)
             elif time <= oldest:
@@ -287,20 +320,18 @@ class Tsdb:
                     result.accepted += 1
             else:
                 result.refuse("out of order", series.labels)
-        grown = len(head_times) - before
-        if not grown:
-            return False
-        result.accepted += grown
-        self.bytes += grown * SAMPLE_BYTES
-        if not before:
+        if is_new and head_times:
             self._index.add(series)
             self._admitted += 1
-            self.bytes += series.bytes - grown * SAMPLE_BYTES
-        if series.is_full:
-            self.bytes += series.close(now, self.limits.samples_per_series)
-            while self.bytes > self.limits.bytes and series.chunks:
-                self.bytes -= series.drop_oldest()
-        return True
+            self.bytes += series.bytes - len(head_times) * SAMPLE_BYTES
+        if len(head_times) >= series.close_at:
+            self._close(series, now)
+
+    def _close(self, series: StoredSeries, now: int) -> None:
+        """Put the older samples of a series in chunks, and forget what there is no room for."""
+        self.bytes += series.close(now, self.limits.samples_per_series)
+        while self.bytes > self.limits.bytes and series.chunks:
+            self.bytes -= series.drop_oldest()
 
     def _cut(self, series: StoredSeries, now: int) -> None:
         """Forget what a clock that was ahead has left: it would keep all other samples out until then."""

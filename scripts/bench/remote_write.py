@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime  # noqa: E402
 from chainwatch.api import server  # noqa: E402
+from chainwatch.commands.running import SWITCH_EVERY  # noqa: E402
 from chainwatch.config import read_dict  # noqa: E402
 from chainwatch.ingestion.known_labels import KnownLabels  # noqa: E402
 from chainwatch.ingestion.remote_write import V1, V2, parse_remote_write  # noqa: E402
@@ -33,6 +34,7 @@ from chainwatch.monitor.heartbeat import Health  # noqa: E402
 from chainwatch.plan import make_plan  # noqa: E402
 from chainwatch.rule_engine.engine import RuleEngine  # noqa: E402
 from chainwatch.store.database import Database  # noqa: E402
+from chainwatch.support.garbage import collect_seldom  # noqa: E402
 from tests.support.ports import free_port  # noqa: E402
 from tests.support.remote_write import request_v1, request_v2, series_v1  # noqa: E402
 
@@ -76,7 +78,9 @@ def requests(version: str, rounds: int, start: int) -> list[bytes]:
 
 
 async def serve(port: int, folder: Path) -> None:
-    """Serve with a database in ``folder`` until killed."""
+    """Serve with a database in ``folder`` until killed, as `chainwatch run` does."""
+    sys.setswitchinterval(SWITCH_EVERY)
+    collect_seldom()
     url = f"sqlite:///{folder}/bench.db"
     plan = make_plan(
         read_dict({"store": {"url": url}, "api": {"listen": f"127.0.0.1:{port}"}}, watches=False)

@@ -33,6 +33,7 @@ from chainwatch.operations import live_alerting
 from chainwatch.plan import make_plan
 from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.database import Database
+from chainwatch.support.garbage import collect_seldom
 from tests.support.ports import free_port
 
 PROBES = 300
@@ -174,6 +175,7 @@ async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
 async def _serve(folder: Path, port: int, hook: str) -> None:
     """Run alerting, rules and the server, as `chainwatch run` does without networks, until killed."""
     sys.setswitchinterval(SWITCH_EVERY)
+    collect_seldom()
     config = {
         "store": {"url": f"sqlite:///{folder}/chainwatch.db"},
         "api": {"listen": f"127.0.0.1:{port}"},

@@ -17,6 +17,7 @@ from chainwatch.rule_engine.saving import Saver
 from chainwatch.rules.model import AlertingRule, Group
 from chainwatch.rules.placed import PlacedGroup
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 MANY = 50
 SECONDS = 0.01
@@ -38,7 +39,7 @@ class Recorded(LiveGroup):
 
 
 def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.002)
