@@ -99,7 +99,7 @@ def make_plan(draft: Draft) -> Plan:
     extractors = compile_extractors(parts, abis, draft.add, draft.warn)
     _check_events_of_broken_flows(draft, abis)
     _check_shared_addresses(parts, _watched_events(extractors, abis), draft.add)
-    groups = load_rule_groups(parts, draft.add)
+    groups = load_rule_groups(parts, draft.add, draft.warn)
     plan = _assemble(draft.settings(), extractors, abis)
     warnings = sorted(draft.warnings, key=lambda warning: warning.line)
     texts = tuple(problem_line(draft.file, warning) for warning in warnings)

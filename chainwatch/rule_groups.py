@@ -23,9 +23,12 @@ _Add = Callable[..., None]
 """Notes a problem: its path, message and hint."""
 
 
-def load_rule_groups(settings: Settings, add: _Add) -> tuple[PlacedGroup, ...]:
-    """Return all groups of ``settings``, reading the rule files. What is wrong goes to ``add``."""
-    groups = [*_configured(settings.rules, add), *_of_files(settings, add)]
+def load_rule_groups(settings: Settings, add: _Add, warn: _Add) -> tuple[PlacedGroup, ...]:
+    """Return all groups of ``settings``, reading the rule files.
+
+    What is wrong goes to ``add``; what may be a mistake, such as a pattern that names no file, to ``warn``.
+    """
+    groups = [*_configured(settings.rules, add), *_of_files(settings, add, warn)]
     number = sum(len(placed.group.rules) for placed in groups)
     if number > RULES_MAX:
         add(("rule_files",), f"there are {number:,} rules, which is more than {RULES_MAX:,}")
@@ -35,15 +38,38 @@ def load_rule_groups(settings: Settings, add: _Add) -> tuple[PlacedGroup, ...]:
 def matching_files(folder: Path, pattern: str) -> list[Path]:
     """Return the files that a pattern names, sorted; one without wildcards is a file by this name.
 
-    ``folder``: where it begins unless it begins with a slash.
+    ``folder``: where it begins unless it begins with a slash. A link to a file that is gone is returned, too: to read it
+    is an error, so that its rules do not vanish unnoticed. Wildcards match no hidden file or folder.
     """
     if not any(char in pattern for char in "*?["):
         return [folder / pattern]
     base, relative = (Path("/"), pattern.lstrip("/")) if pattern.startswith("/") else (folder, pattern)
     try:
-        return sorted(found for found in base.glob(relative) if found.is_file())
+        return sorted(
+            found
+            for found in base.glob(relative)
+            if _may_be_read(found) and not is_hidden(found, base, relative)
+        )
     except (ValueError, NotImplementedError, OSError):  # no pattern, or a folder that cannot be listed
         return []
+
+
+def is_hidden(path: Path, base: Path, pattern: str = "") -> bool:
+    """Return whether a name on the way from ``base`` to ``path`` begins with a dot, and ``pattern`` names no such one.
+
+    Such are the folders between which Kubernetes switches, and the lock files of editors.
+    """
+    named = {part for part in Path(pattern).parts if part.startswith(".")}
+    if any(char in part for part in named for char in "*?["):
+        return False
+    return any(part.startswith(".") and part not in named for part in path.relative_to(base).parts)
+
+
+def _may_be_read(path: Path) -> bool:
+    try:
+        return path.is_file() or (path.is_symlink() and not path.exists())
+    except OSError:  # permissions, which reading reports
+        return True
 
 
 def _configured(tables: Sequence[RuleSettings], add: _Add) -> Iterator[PlacedGroup]:
@@ -82,7 +108,7 @@ def _milliseconds(seconds: float) -> int:
     return max(round(seconds * 1000), 1 if seconds > 0 else 0)
 
 
-def _of_files(settings: Settings, add: _Add) -> Iterator[PlacedGroup]:
+def _of_files(settings: Settings, add: _Add, warn: _Add) -> Iterator[PlacedGroup]:
     read: set[Path] = set()
     for place, pattern in enumerate(settings.rule_files):
         if is_preset(pattern):
@@ -94,6 +120,8 @@ def _of_files(settings: Settings, add: _Add) -> Iterator[PlacedGroup]:
                 yield from (PlacedGroup("file", pattern.split()[0], group) for group in groups)
             continue
         found = matching_files(settings.folder, pattern)
+        if not found:
+            warn(("rule_files", place), f"{pattern} names no file")
         if len(found) > FILES_MAX:
             add(("rule_files", place), f"names more than {FILES_MAX:,} files")
         for path in found[:FILES_MAX]:
@@ -111,6 +139,8 @@ def _of_files(settings: Settings, add: _Add) -> Iterator[PlacedGroup]:
             except UnicodeDecodeError as error:
                 add(("rule_files", place), f"{shown}: byte {error.start} is not UTF-8")
             else:
+                if not any(group.rules for group in groups):
+                    warn(("rule_files", place), f"{shown} has no rules")
                 yield from (PlacedGroup("file", shown, group) for group in groups)
 
 

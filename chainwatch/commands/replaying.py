@@ -69,7 +69,7 @@ class Sampling(click.ParamType[int]):
     "sample_every",
     type=Sampling(),
     metavar="every=N",
-    help="Also check invariants every N blocks: needs archive nodes. Default: at events, and at the last block.",
+    help="Check invariants every N blocks. Default: at blocks with events, and at 100 or more of each network.",
 )
 @click.option("--notify", is_flag=True, help="Really send the alerts to their receivers.")
 @click.option(

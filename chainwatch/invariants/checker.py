@@ -13,39 +13,46 @@ from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.config import Settings
-from chainwatch.invariants import held, sampling
+from chainwatch.invariants import held
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
 from chainwatch.invariants.kept_transfers import KeptTransfers
-from chainwatch.invariants.listing import listing_of
-from chainwatch.invariants.reads import STATES_KEPT, WantedBlock, read_blocks
+from chainwatch.invariants.listing import family_of, listing_of
+from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_blocks
 from chainwatch.invariants.retries import Retries
+from chainwatch.invariants.sampling import Samples
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
 from chainwatch.pipeline.checker import Page, Prints
 from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, definitions, invariant_events, invariants
+from chainwatch.store import blocks, definitions, due_checks, invariant_events, invariants
+from chainwatch.store.invariants import Reading
 
 READINGS_AT_ONCE = 50_000
 """Readings of one network that are asked for at a time: several blocks of many."""
+STATES_KEPT_OF_HISTORY = 16
+"""Blocks before the last of a range of history whose state is asked for anew: they may be the newest ones of the chain."""
 PREFIX = "invariants."
 """Before the names of invariants among those of other checkers."""
 
 
 class Wanted(NamedTuple):
-    """What is to be read from a network: blocks, events of sessions, blocks before breaches, blocks to be sampled."""
+    """What is to be read from a network: blocks, events of sessions, blocks before breaches.
+
+    ``is_sampling``: these are done, and the next blocks of history are to be chosen.
+    """
 
     network: str
     running: Running
     blocks: Sequence[WantedBlock]
     events: Sequence[WantedEvents]
     searches: held.Searches
-    samples: Sequence[int]
+    is_sampling: bool
 
 
 class InvariantChecker:
@@ -65,16 +72,17 @@ class InvariantChecker:
     ) -> None:
         """``networks`` are those that are followed. ``by_clock``: values may be unread for too long.
 
-        ``sample_every``: check at each so many blocks of what was read, once that is all. ``stores_all``: keep all
-        checks and what they read stored.
+        Otherwise, as in a replay, blocks of history are checked once all is read: each ``sample_every``, or those that
+        `Samples` chooses. ``stores_all``: keep all checks and what they read stored.
         """
-        self.sample_every = sample_every
+        self.samples = None if by_clock else Samples(sample_every)
         self._by_clock = by_clock
+        self._kept = STATES_KEPT if by_clock else STATES_KEPT_OF_HISTORY
         self.extractor = extractor
         self.settings = settings
         self.definitions = Definitions(extractor, settings, looks_up=by_clock)
         self.followed = frozenset(networks)
-        self.kept_checks = KeptChecks(stores_all=stores_all, of_history=sample_every is not None)
+        self.kept_checks = KeptChecks(stores_all=stores_all, of_history=not by_clock)
         self.kept_events = KeptEvents()
         self.kept_transfers = KeptTransfers()
         self._searches = defaultdict[str, held.Searches](held.Searches)
@@ -115,14 +123,10 @@ class InvariantChecker:
         if checkpoint is None:
             return None
         last = checkpoint.last
-        readings = [
-            one
-            for one in invariants.wanted_readings(connection, network, max(limit, READINGS_AT_ONCE))
-            if one.name in running.invariants
-        ]
+        readings = self._wanted_readings(connection, network, running, max(limit, READINGS_AT_ONCE))
         wanted = [
             WantedBlock(
-                Header(number, hash_, b"", timestamp), tuple(group), number <= last.number - STATES_KEPT
+                Header(number, hash_, b"", timestamp), tuple(group), number <= last.number - self._kept
             )
             for (number, hash_, timestamp), group in groupby(
                 readings, key=lambda one: (one.block, one.hash, one.timestamp)
@@ -137,22 +141,33 @@ class InvariantChecker:
         ]
         searches = self._searches[network]
         is_searching = bool(searches.load(connection, network, running.invariants))
-        samples: list[int] = []
+        is_sampling = False
         is_idle = not (is_searching or wanted or events)
-        if is_idle and self.sample_every is not None and not invariants.is_any_wanted(connection):
-            samples = sampling.wanted(connection, network, checkpoint, self.sample_every)
-        if is_idle and not samples:
+        if is_idle and self.samples is not None and not invariants.is_any_wanted(connection):
+            is_sampling = self.samples.load(connection, running.invariants)
+        if is_idle and not is_sampling:
             return None
-        return Wanted(network, running, wanted, events, searches, samples)
+        return Wanted(network, running, wanted, events, searches, is_sampling)
+
+    def _wanted_readings(
+        self, connection: sa.Connection, network: str, running: Running, limit: int
+    ) -> list[Reading]:
+        """Return what is to be read of ``network`` for invariants that run, by block and name."""
+        found = invariants.wanted_readings(connection, network, limit)
+        for due in due_checks.load(connection, network):
+            if len(found) >= limit:
+                break
+            found += [Reading(name, *due[:4]) for name in due.names]
+        known = [one for one in found if one.name in running.invariants]
+        return sorted(known, key=lambda one: (one.block, one.name))
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
         """Yield what was read. Raises ``ChainError``."""
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun
-        if wanted.samples:
-            others = sampling.others_of(wanted.running.invariants, wanted.network, pools)
-            yield await sampling.read(pools, pool, wanted.samples, others)
+        if wanted.is_sampling and self.samples is not None:
+            yield await self.samples.read(pools, wanted.running.invariants)
             return
         failed: ChainError | None = None
         parts: tuple[AsyncIterator[ReadResult], ...] = (
@@ -163,6 +178,8 @@ class InvariantChecker:
         for part in parts:
             try:
                 async for result in part:
+                    if self.samples is not None and isinstance(result, BlockRead):
+                        self.samples.warn_of_unread(result)
                     yield result
             except ChainError as error:
                 failed = failed or error
@@ -177,9 +194,15 @@ class InvariantChecker:
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
         """Return the names under which something of the configuration's invariants is stored."""
-        made = {one.name for one in definitions.kept(connection)}
-        names = {self.configured_as(name) for name in invariants.known_names(connection) - made}
+        names = {self.configured_as(name) for name in self.known_of_file(connection)}
         return [PREFIX + name for name in sorted(names)]
+
+    def known_of_file(self, connection: sa.Connection) -> set[str]:
+        """Return the names of the configuration's invariants, and of elements of lists, of which anything is stored."""
+        made = {one.name for one in definitions.kept(connection)} - set(
+            map(family_of, self.settings.invariants)
+        )
+        return {name for name in invariants.known_names(connection) if family_of(name) not in made}
 
     def configured_as(self, name: str) -> str:
         """Return the name in the configuration of an invariant: for an element of a list, of what reads the list."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import structlog
@@ -31,6 +31,7 @@ class Reloads:
         self._database = database
         self._plan = plan
         self._asked = asyncio.Event()
+        _log_warnings(plan, ())
 
     def ask(self) -> None:
         """Request a reload. Call it on the event loop."""
@@ -41,6 +42,7 @@ class Reloads:
         while True:
             await self._asked.wait()
             self._asked.clear()
+            warned = self._plan.warnings
             try:
                 self._plan = await asyncio.to_thread(self._read)
             except (ConfigError, StoreError, Refused) as error:
@@ -49,6 +51,7 @@ class Reloads:
                 reason = f"{type(error).__name__} while reading it: please report this defect"
             else:
                 _log.info("configuration reloaded", config=str(self._config))
+                _log_warnings(self._plan, warned)
                 return self._plan
             _log.error("the configuration is refused; the present one stays in use", reason=reason)
 
@@ -62,3 +65,10 @@ class Reloads:
         # The old parts run until they are stopped, and may still log their secrets.
         logs.configure(after.log, {*logs.hidden(), *logs.secrets_in(before), *logs.secrets_in(after)})
         return plan
+
+
+def _log_warnings(plan: Plan, known: Collection[str]) -> None:
+    """Log what may be a mistake in the configuration of ``plan``, but for what is ``known``."""
+    for warning in plan.warnings:
+        if warning not in known:
+            _log.warning("the configuration may have a mistake", warning=warning)

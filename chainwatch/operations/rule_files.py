@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from chainwatch.operations.errors import Invalid
-from chainwatch.rule_groups import FILES_MAX, matching_files
+from chainwatch.rule_groups import FILES_MAX, is_hidden, matching_files
 from chainwatch.rules.fields import Problem
 from chainwatch.rules.files import RuleFileError, read_rule_file
 from chainwatch.rules.model import AlertingRule, Group
@@ -56,7 +56,11 @@ def _named(paths: Iterable[Path], is_wanted: Callable[[Path], bool]) -> list[Pat
 def _meant(path: Path) -> list[Path]:
     if path.is_dir():
         try:
-            found = sorted(one for one in path.rglob("*") if one.suffix in _SUFFIXES and one.is_file())
+            found = sorted(
+                one
+                for one in path.rglob("*")
+                if one.suffix in _SUFFIXES and one.is_file() and not is_hidden(one, path)
+            )
         except OSError:
             found = []
         return found or [path]

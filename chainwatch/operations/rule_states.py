@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
@@ -16,11 +17,12 @@ from chainwatch.promql.errors import ParseError
 from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import Labels
 from chainwatch.rules.evaluation import Alert
-from chainwatch.rules.model import AlertingRule
+from chainwatch.rules.model import AlertingRule, Rule
 from chainwatch.rules.placed import PlacedGroup, rule_keys, with_distinct_names
-from chainwatch.rules.status import GroupStatus, RuleStatus
-from chainwatch.store import rule_alerts
+from chainwatch.rules.status import GroupStatus, Health, RuleStatus
+from chainwatch.store import rule_alerts, rule_statuses
 from chainwatch.store.alerting import alerts as stored_alerts
+from chainwatch.store.rule_statuses import StoredStatus
 
 RULE_FAILING = "RuleFailing"
 """The alert about a rule that cannot be evaluated."""
@@ -104,31 +106,48 @@ def _stored(connection: sa.Connection, context: Context) -> Iterator[GroupStatus
     placed = [*(context.plan.rule_groups if context.plan else ()), *_made(context)]
     if not placed:
         return
+    unresolved = [alert for alert, _ in stored_alerts.unresolved(connection) if alert.source == "rule"]
+    annotations = {alert.fingerprint: alert.annotations for alert in unresolved}
     alerts: dict[str, list[Alert]] = {}
     for one in rule_alerts.load(connection):
+        shown = annotations.get(fingerprint(one.signal), {}) if one.signal else {}
         state: Literal["pending", "firing"] = "firing" if one.state == "firing" else "pending"
-        alert = Alert(Labels(one.labels), {}, state, float("nan"), one.active_at, one.fired_at)
+        alert = Alert(Labels(one.labels), dict(shown), state, _value(shown), one.active_at, one.fired_at)
         alerts.setdefault(one.rule, []).append(alert)
     failing = {
         (alert.labels.get("rule"), alert.labels.get("group")): alert.annotations.get("description", "")
-        for alert, _ in stored_alerts.unresolved(connection)
-        if alert.source == "rule" and alert.labels.get("alertname") == RULE_FAILING
+        for alert in unresolved
+        if alert.labels.get("alertname") == RULE_FAILING
     }
+    evaluated = rule_statuses.load(connection)
     default = context.settings.evaluation.interval
     for name, group in with_distinct_names(placed):
         keys = rule_keys(name, group.group)
         rules = tuple(
-            RuleStatus(
-                key,
-                rule,
-                "unknown" if (error := failing.get((rule.name, name))) is None else "err",
-                error or "",
-                alerts=tuple(alerts.get(key, ())),
-            )
+            _stored_status(key, rule, evaluated.get(key), failing.get((rule.name, name)), alerts.get(key, ()))
             for key, rule in zip(keys, group.group.rules, strict=True)
         )
         interval = group.group.interval
         yield GroupStatus(name, group, default if interval is None else interval / 1000, rules)
+
+
+def _stored_status(
+    key: str, rule: Rule, last: StoredStatus | None, failing: str | None, alerts: Sequence[Alert]
+) -> RuleStatus:
+    """Return how a rule stands by its ``last`` evaluation that was stored, and what is alerted of its failures."""
+    if last is None:
+        health: Health = "unknown" if failing is None else "err"
+        return RuleStatus(key, rule, health, failing or "", alerts=tuple(alerts))
+    health = "err" if last.error else "ok"
+    return RuleStatus(key, rule, health, last.error, last.evaluated_at, last.seconds, tuple(alerts))
+
+
+def _value(annotations: Mapping[str, str]) -> float:
+    """Return the value that a rule's alert notes in its annotations; NaN where its rule has an annotation of that name."""
+    try:
+        return float(annotations.get("value", ""))
+    except ValueError:
+        return float("nan")
 
 
 def _made(context: Context) -> Iterator[PlacedGroup]:

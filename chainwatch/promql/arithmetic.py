@@ -282,12 +282,19 @@ def round_to(value: float, nearest: float) -> float:
     return divide(FUNCTIONS["floor"](value * inverse + 0.5), inverse)
 
 
+def lesser(left: float, right: float) -> float:
+    """Return the smaller number. NaN wins over all but ``-Inf``, as in Go's ``math.Min``."""
+    return -INF if -INF in (left, right) else NAN if left != left or right != right else min(left, right)
+
+
+def greater(left: float, right: float) -> float:
+    """Return the larger number. NaN wins over all but ``Inf``, as in Go's ``math.Max``."""
+    return INF if INF in (left, right) else NAN if left != left or right != right else max(left, right)
+
+
 def clamp(value: float, least: float, most: float) -> float:
-    """Return ``value`` within bounds. NaN wins over all but an infinite bound, as in Go's ``math.Min`` and ``math.Max``."""
-    upper = -INF if -INF in (value, most) else NAN if value != value or most != most else min(value, most)
-    if INF in (upper, least):
-        return INF
-    return NAN if upper != upper or least != least else max(upper, least)
+    """Return ``value`` within bounds."""
+    return greater(lesser(value, most), least)
 
 
 def parse_float(text: str) -> float | None:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS
+from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS, greater, lesser
 from chainwatch.promql.calls import CALLS
 from chainwatch.promql.errors import EvaluationError, LimitExceeded, TimedOut
 from chainwatch.promql.notes import Notes
@@ -86,6 +86,8 @@ class Evaluation:
         notes: Notes | None = None,
     ) -> None:
         self.notes = notes
+        self.step = 0
+        """Milliseconds between the times of a range query; 0 where there is one time alone."""
         self._source = source
         self._start = start
         self._end = end
@@ -151,8 +153,22 @@ class Evaluation:
             case Call(function="scalar", arguments=(below,)):
                 vector = self.vector(below, at)
                 return vector[0][1] if len(vector) == 1 else math.nan
+            case Call(function="min_of", arguments=(left, right)):
+                return lesser(self.number(left, at), self.number(right, at))
+            case Call(function="max_of", arguments=(left, right)):
+                return greater(self.number(left, at), self.number(right, at))
+            case Call(function=name):
+                return self._constant(name)
             case _:
-                return math.pi
+                raise AssertionError(f"{node} is no scalar")
+
+    def _constant(self, name: str) -> float:
+        """Return what a function is at all times of the query; all but ``pi`` in seconds."""
+        if name == "pi":
+            return math.pi
+        if name == "step":
+            return self.step / 1000
+        return {"start": self._start, "end": self._end, "range": self._end - self._start}[name] / 1000
 
     def windows(self, node: Node, at: int) -> Iterator[SeriesWindow]:
         """Yield the range that ``node`` is at ``at``, of the series that have samples in it."""

@@ -120,6 +120,7 @@ def evaluate_range_with(
     limits = evaluation.limits
     if step <= 0 or (end - start) // step >= limits.steps:
         raise LimitExceeded(f"a range query has more than {limits.steps:,} steps")
+    evaluation.step = step
     evaluation.share(
         frozenset(id(node.expression) for node in walk(query.root) if isinstance(node, Subquery))
     )

@@ -88,8 +88,8 @@ SIGNATURES: dict[str, Signature] = {
     "label_join": Signature((VECTOR, TEXT, TEXT, TEXT), optional=1, more=-1),
     "scalar": Signature((VECTOR,), returns=SCALAR),
     "vector": Signature((SCALAR,)),
-    "time": Signature((), returns=SCALAR),
-    "pi": Signature((), returns=SCALAR),
+    **_same("time pi start end step range", Signature((), returns=SCALAR)),
+    **_same("min_of max_of", Signature((SCALAR, SCALAR), returns=SCALAR)),
 }
 
 REFUSED: dict[str, str] = {
@@ -98,10 +98,6 @@ REFUSED: dict[str, str] = {
         "reads native histograms, which are not supported",
     ),
     **dict.fromkeys(("info", "integral", "timeseries_gen"), "is experimental and not supported"),
-    **dict.fromkeys(
-        ("start", "end", "step", "range", "max_of", "min_of"),
-        "is part of duration expressions, which are not supported",
-    ),
     "holt_winters": "is called double_exponential_smoothing in Prometheus 3",
 }
 """Functions of Prometheus that a query may not use, with the reason."""

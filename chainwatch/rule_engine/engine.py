@@ -12,6 +12,7 @@ from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
+from chainwatch.rule_engine.reporting import report_statuses
 from chainwatch.rule_engine.scraping import Scrapes
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.model import TsdbLimits
@@ -41,6 +42,7 @@ class RuleEngine:
             "own metrics": OwnMetrics(running, self.intake).sample,
             **self._scrapes.tasks(running.plan.settings.scrape, clock),
             "rules": lambda: self._manager.run(running),
+            "statuses of rules": lambda: report_statuses(self.groups, running.database),
         }
 
     def pushed_groups(self, running: Running) -> PushGroups:

@@ -202,6 +202,10 @@ class LiveGroup:
         if ended:
             tsdb.append(ended, now)
 
+    def begin_after(self, at: int) -> None:
+        """Evaluate for later times than ``at`` (Unix ms), at which others have ended series that it may write, too."""
+        self._at = max(self._at, at)
+
     def next_change(self) -> int | None:
         """Return when (Unix ms) an alert changes if samples stay as they are: it fires, or is kept no longer."""
         times = [

@@ -146,6 +146,8 @@ class RuleManager:
         rules = {rule.key: rule for group in groups.values() for rule in group.rules}
         for group in self._groups.values():
             group.end(self._tsdb, now, {rule.key for rule in group.rules} - rules.keys())
+        for group in groups.values():
+            group.begin_after(now + 1)
         self._groups = groups
         self._tsdb.keep([need for group in groups.values() for need in group.needs])
         self._saver.attach(running.alerting, Severities(settings.severities), link, rules)

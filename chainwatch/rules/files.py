@@ -1,4 +1,4 @@
-"""Rule files, as Prometheus reads them (model/rulefmt)."""
+"""Rule files, as Prometheus reads them (model/rulefmt), also in the manifests of its operator for Kubernetes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from chainwatch.rules.template import Template, TemplateError
 from chainwatch.rules.yaml_tree import Mapping, Place, Scalar, YamlError, read_documents
 
 _FILE_KEYS = frozenset({"groups"})
+_MANIFEST_KEYS = frozenset({"apiVersion", "kind", "metadata", "spec"})
+_MANIFEST_KIND = "PrometheusRule"
 _GROUP_KEYS = frozenset({"name", "interval", "limit", "query_offset", "labels", "rules"})
 _RULE_KEYS = frozenset({"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"})
 PROBLEMS_MAX = 100
@@ -32,9 +34,7 @@ def read_rule_file(text: str) -> list[Group]:
     groups: list[Group] = []
     for root in read_tables(text, problems):
         names: set[str] = set()
-        for fields in Fields(root, "a rule file", _FILE_KEYS, problems).tables(
-            "groups", "a group", _GROUP_KEYS
-        ):
+        for fields in _file_fields(root, problems).tables("groups", "a group", _GROUP_KEYS):
             group = _read_group(fields)
             if group.name in names:
                 fields.complain(
@@ -45,6 +45,18 @@ def read_rule_file(text: str) -> list[Group]:
     if problems:
         raise RuleFileError(problems)
     return groups
+
+
+def _file_fields(root: Mapping, problems: list[Problem]) -> Fields:
+    """Return the fields of a rule file; of a manifest those of its ``spec``."""
+    kind, spec = root.entries.get("kind"), root.entries.get("spec")
+    if isinstance(kind, Scalar) and kind.text == _MANIFEST_KIND:
+        manifest = Fields(root, f"a {_MANIFEST_KIND}", _MANIFEST_KEYS, problems)
+        if isinstance(spec, Mapping):
+            return Fields(spec, f"the spec of a {_MANIFEST_KIND}", _FILE_KEYS, problems)
+        manifest.complain("field 'spec' must be a table with groups", manifest.place("spec"))
+        return manifest
+    return Fields(root, "a rule file", _FILE_KEYS, problems)
 
 
 def read_tables(text: str, problems: list[Problem]) -> list[Mapping]:

@@ -168,6 +168,16 @@ def logs_between(
     return [log for _, log in _stored(connection, sa.and_(between, wanted))]
 
 
+def blocks_with_logs(connection: sa.Connection, network: str, first: int, last: int) -> list[int]:
+    """Return the blocks ``first``..``last`` of ``network`` with stored logs, ascending."""
+    number = network_id(connection, network)
+    if number is None:
+        return []
+    between = logs.c.id.between(event_id(number, first, 0), event_id(number, last, LOGS_A_BLOCK - 1))
+    block: sa.ColumnElement[int] = sa.literal_column("(logs.id >> 20) & 4294967295", sa.BigInteger())
+    return list(connection.execute(sa.select(block).where(between).distinct().order_by(block)).scalars())
+
+
 def bounded(
     connection: sa.Connection, network: str, first: int, last: int, contracts: Collection[str], limit: int
 ) -> int:

@@ -32,6 +32,15 @@ def events_after(
         yield row.timestamp, row.block, row.log_index, occurrences.decode_facts(row.args)
 
 
+def blocks_of(
+    connection: sa.Connection, network: str, kind: tuple[str, str], fact: str | None
+) -> Iterator[int]:
+    """Yield the blocks of ``network`` with an event of ``kind`` that has the ``fact``, if one is named."""
+    for _, block, _, args in events_after(connection, network, kind, -1):
+        if fact is None or fact in args:
+            yield block
+
+
 def drop_events(connection: sa.Connection, network: str, positions: Iterable[tuple[int, int]]) -> None:
     """Delete the events of ``network`` at ``positions`` (block, log index)."""
     e = invariant_events.c

@@ -1,8 +1,8 @@
-"""The table of what rules remember between two evaluations."""
+"""The tables of what rules remember between two evaluations, and how they stand."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Table, Text
+from sqlalchemy import BigInteger, Column, Double, LargeBinary, SmallInteger, Table, Text
 
 from chainwatch.store.tables import metadata
 
@@ -19,4 +19,12 @@ rule_alerts = Table(
     Column("signal", Text, comment="JSON: the labels of the alert that fires; null while it is pending"),
     Column("updated_at", Double, nullable=False, comment="Unix seconds of this machine"),
     comment="The alerts of rules that are pending or fire.",
+)
+
+rule_statuses = Table(
+    "rule_statuses",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, comment="0"),
+    Column("statuses", LargeBinary, nullable=False, comment="MessagePack, by zlib: of each rule by its key"),
+    comment="One row: how each rule stood when it was last evaluated.",
 )

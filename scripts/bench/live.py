@@ -31,10 +31,11 @@ from scripts.bench.peer import resident  # noqa: E402
 from tests.fakenode import FakeChain, FakeLog, FakeNode  # noqa: E402  # the checkout's test parts
 from tests.support import connext  # noqa: E402
 from tests.support.anvil import Anvil, find_or_install  # noqa: E402
-from tests.support.notified import eventually, notified  # noqa: E402
+from tests.support.notified import notified  # noqa: E402
 from tests.support.ports import free_port  # noqa: E402
 from tests.support.process import Chainwatch  # noqa: E402
 from tests.support.receiver import Receiver  # noqa: E402
+from tests.support.waiting import eventually  # noqa: E402
 from tests.support.world import World  # noqa: E402
 
 MISMATCH = "TransferMismatch"

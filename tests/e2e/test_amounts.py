@@ -6,7 +6,7 @@ from eth_abi.abi import encode
 from chainwatch.demo.bridge import Transfer
 from tests.support import connext
 from tests.support.erc20 import text, token
-from tests.support.notified import eventually
+from tests.support.waiting import eventually
 from tests.support.world import DISCORD, World
 
 EXPLORER = 'explorer = "https://explorer.example.org/chain/"'

@@ -9,9 +9,9 @@ import aiohttp
 import pytest
 
 from tests.support.live import Live
-from tests.support.notified import eventually
 from tests.support.ports import free_port
 from tests.support.receiver import Receiver
+from tests.support.waiting import PATIENCE, eventually
 
 
 def config(port: int) -> dict[str, Any]:
@@ -42,7 +42,7 @@ async def test_it_answers_and_follows_a_reload_to_another_port(tmp_path: Path, r
     async with Live(tmp_path, receiver, config(port)) as live:
         await eventually(lambda: "the API listens" in live.watch.log)
         assert await status_of("GET", f"http://127.0.0.1:{port}/-/healthy") == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while await status_of("GET", f"http://127.0.0.1:{port}/-/ready") != 200:
                 await asyncio.sleep(0.1)  # it watches itself once a second
         live.configure(config(other))
@@ -69,7 +69,7 @@ async def test_tokens_are_made_used_and_removed_while_it_runs(tmp_path: Path, re
         assert made.code == 0, made.err
         headers = {"Authorization": f"Bearer {made.out.strip()}"}
         url = f"http://127.0.0.1:{port}/-/reload"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await status_of("GET", f"http://127.0.0.1:{port}/metrics") != 401:
                 await asyncio.sleep(0.2)
         async with aiohttp.request("POST", url, headers=headers) as answer:

@@ -9,10 +9,10 @@ import pytest
 
 from tests.support import slack, telegram
 from tests.support.live import Live, fires
-from tests.support.notified import eventually
 from tests.support.receiver import Receiver
 from tests.support.slack import Slack
 from tests.support.telegram import EVE, Html, Telegram
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

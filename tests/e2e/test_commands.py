@@ -11,10 +11,10 @@ import pytest
 from chainwatch import __version__
 from chainwatch.model import TRANSFER_STATUSES
 from tests.support.missing import missing
-from tests.support.notified import eventually
 from tests.support.ports import free_port
 from tests.support.process import Chainwatch
 from tests.support.receiver import Answer
+from tests.support.waiting import eventually
 from tests.support.world import SECRET, World
 
 pytestmark = pytest.mark.anvil

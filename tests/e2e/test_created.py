@@ -15,9 +15,9 @@ from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.operations.created import extended_on
 from chainwatch.store.database import Database
 from tests.support.live import Live, fires
-from tests.support.notified import eventually
 from tests.support.ports import free_port
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 SECRET = "s3cret-p4th-of-a-hook"
 

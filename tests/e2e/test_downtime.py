@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from tests.support.notified import eventually
 from tests.support.receiver import Answer
+from tests.support.waiting import eventually
 from tests.support.world import World, answer
 
 pytestmark = pytest.mark.anvil

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.live import Live, fires
-from tests.support.notified import eventually
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
 GROUP_WAIT = 8.0

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.support.live import Live, fires
-from tests.support.notified import NotifiedAlert, eventually
+from tests.support.notified import NotifiedAlert
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
 PAGE = {"steps": [{"wait": "8s", "notify": "oncall:primary"}]}

@@ -15,8 +15,8 @@ import pytest
 from chainwatch.demo import scenario
 from chainwatch.demo.chain import DemoChain
 from tests.support.live import Live, fires
-from tests.support.notified import eventually
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "200ms"}
 CONFIG: dict[str, Any] = {

@@ -16,9 +16,9 @@ from aiohttp.test_utils import TestServer
 from scripts.bench.recorded_node import Faults, RecordedNode, serve
 from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS
-from tests.support.notified import eventually
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 LENGTH = 60 * DAY
 ACTIONS = bridge.history(seed=3, transfers=250, length=LENGTH)

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from tests.support.live import Live
-from tests.support.notified import eventually
 from tests.support.ports import free_port
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 HOLD = 2.5
 

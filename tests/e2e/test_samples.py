@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 
 from tests.support.live import Live
-from tests.support.notified import eventually
 from tests.support.ports import free_port
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 KILLS = 1
 

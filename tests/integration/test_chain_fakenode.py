@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain import observer, pace
+from chainwatch.chain import observer, pace, wakeups
 from chainwatch.chain.errors import DeepReorg, HttpStatusError, NodeError, NotThere, RpcError, WrongChain
 from chainwatch.chain.history import find_logs, read_range
 from chainwatch.chain.pool import Pool
@@ -118,7 +118,7 @@ async def test_a_websocket_alone_wakes_and_reads(node: FakeNode, chain: FakeChai
         await follower.until(lambda: follower.at == 10)
         chain.mine(ping(11))
         await node.announce()
-        await follower.until(lambda: follower.at == 11, 2)
+        await follower.until(lambda: follower.at == 11, 0.5 * wakeups.LONGEST_IDLE_POLL)
         assert follower.pings == [*ODD, 11]
         assert node.posts == 0
         assert follower.observer.status.transport == "websocket"
@@ -226,7 +226,7 @@ async def test_at_the_head_a_network_on_demand_is_seen_until_shortly_before_the_
         assert follower.items[-1] == Seen("net", chain.head.timestamp + 98)
         now[0] += 1
         follower.observer.wake()
-        await follower.until(lambda: follower.items[-1] == Seen("net", chain.head.timestamp + 99), 0.5)
+        await follower.until(lambda: follower.items[-1] == Seen("net", chain.head.timestamp + 99))
 
 
 @pytest.mark.parametrize(("age", "seen"), [(23.0, 11), (26.0, 12), (27.0, None), (241.0, None)])
@@ -349,13 +349,13 @@ async def test_another_network_goes_on_while_one_hangs_S8(node: FakeNode, chain:
     async with FakeNode(FakeChain()) as dead:
         dead.fail("*", "hang", times=None)
         settings = network_settings(node.http_url, start_block=0)
-        dead_settings = network_settings(dead.http_url)
+        dead_settings = network_settings(dead.http_url, request_timeout="10m")
         async with open_session() as session:  # one for all networks, as in life
             hanging = asyncio.create_task(first_header(Pool(dead_settings, session)))
             async with Pool(settings, session) as pool, Follower(settings, pool).running() as follower:
-                await follower.until(lambda: follower.at == 10, 1)
+                await follower.until(lambda: follower.at == 10)
                 chain.mine(ping(11))
-                await follower.until(lambda: follower.at == 11, 1)
+                await follower.until(lambda: follower.at == 11)
             assert follower.pings == [*ODD, 11]
             assert not hanging.done()
             hanging.cancel()
@@ -389,7 +389,7 @@ async def test_a_subscription_that_stays_silent_makes_blocks_no_later_than_polli
             await follower.until(lambda number=number: follower.at == number)  # type: ignore[misc]  # bound now
         for number in range(13, 17):
             chain.mine(ping(number))
-            await follower.until(lambda number=number: follower.at == number, 2)  # type: ignore[misc]  # bound now
+            await follower.until(lambda number=number: follower.at == number, 20)  # type: ignore[misc]  # bound now
         assert node.connections <= 4
 
 
@@ -415,7 +415,7 @@ async def test_a_subscription_that_reports_nothing_all_the_time_makes_few_calls_
         chain.mine(ping(11))
         chain.mine(count=settings.confirmations)
         await node.announce()
-        await follower.until(lambda: 11 in follower.pings, 3)
+        await follower.until(lambda: 11 in follower.pings, 0.5 * wakeups.LONGEST_IDLE_POLL)
 
 
 async def test_a_websocket_that_floods_is_closed_and_opened_again_S8(

@@ -100,7 +100,7 @@ async def test_contracts_that_spin_or_return_much_stop_no_other_read(node: Anvil
         )
         assert isinstance(got[0], Reverted)
         assert (got[0].data, got[1], got[2:]) == (b"", bytes(65536), outcomes(7))
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
         assert pool.endpoints[0].errors == 0
 
 

@@ -10,7 +10,7 @@ from chainwatch import AlertManager, Severity
 from tests.support.mail import MailServer
 from tests.support.pagerduty import ROUTING_KEY, PagerDuty
 from tests.support.receiver import Receiver
-from tests.unit.alerting.helpers import eventually
+from tests.support.waiting import eventually
 
 AT_ONCE = {"group_wait": "0s", "group_interval": "50ms"}
 

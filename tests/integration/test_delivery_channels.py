@@ -20,6 +20,7 @@ from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
 from tests.support.discord import discord, rate_limited
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import PATIENCE, eventually
 
 T0 = 1_700_000_000
 
@@ -81,9 +82,7 @@ class Alerting:
             with self.database.reading() as connection:
                 return outbox.has_pending(connection, [receiver.name for receiver in self._receivers])
 
-        async with asyncio.timeout(20):
-            while waiting():
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not waiting())
 
     async def until_delivered(self, count: int) -> None:
         """Return once ``count`` notifications are marked as delivered."""
@@ -92,9 +91,7 @@ class Alerting:
             with self.database.reading() as connection:
                 return len(outbox.list_notifications(connection, status="delivered", limit=10_000))
 
-        async with asyncio.timeout(20):
-            while delivered() < count:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: delivered() >= count)
 
 
 Start = Callable[..., Alerting]
@@ -173,8 +170,9 @@ async def test_a_dead_receiver_does_not_delay_another_s8(start: Start) -> None:
     async with Receiver(lambda _: Answer(delay=3)) as hanging, Receiver() as server:
         alerting = start(_webhook(hanging, "hanging"), _webhook(server, "hook"))
         await alerting.apply([_fires(n) for n in range(20)])
-        async with asyncio.timeout(2.5):
-            received = await server.wait_for(20)
+        received = await server.wait_for(
+            20, PATIENCE / 2
+        )  # one after the other, they would take as long again
         assert len(received) == 20
 
 

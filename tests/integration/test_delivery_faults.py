@@ -13,9 +13,10 @@ import pytest
 
 from chainwatch import AlertManager
 from chainwatch.alerting.delivery.retry import OPENS_AFTER
-from tests.support.notified import eventually, notified
+from tests.support.notified import notified
 from tests.support.process import ROOT
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import PATIENCE, eventually
 
 PROGRAM = """
 import sys, threading
@@ -108,13 +109,13 @@ async def test_a_receiver_that_refuses_a_storm_is_soon_left_alone(tmp_path: Path
 
 
 async def test_a_slow_receiver_delays_no_other(tmp_path: Path) -> None:
-    async with Receiver(lambda _: Answer(delay=5)) as slow, Receiver() as quick:
-        settings = config(tmp_path, slow.url)
+    async with Receiver(lambda _: Answer(delay=PATIENCE)) as slow, Receiver() as quick:
+        settings = config(tmp_path, slow.url, timeout="5m")
         settings["receivers"]["quick"] = {"provider": "webhook", "url": quick.url, "allow_private": True}
         settings["routes"][0]["receivers"].append("quick")
         async with AlertManager.from_config(settings) as alerts:
             await alerts.submit_async([{"labels": {"alertname": f"Alert{n}"}} for n in range(50)])
-            received = await quick.wait_for(50, timeout=3)
+            received = await quick.wait_for(50, PATIENCE / 2)
             assert {alert.name for alert in notified(received)} == {f"Alert{n}" for n in range(50)}
             assert len(slow.requests) <= OPENS_AFTER
             await alerts.close_async(0)

@@ -42,8 +42,9 @@ from chainwatch.store.database import Database
 from chainwatch.support import supervise
 from tests.fakenode import FakeChain, FakeLog, FakeNode
 from tests.support import connext
-from tests.support.notified import eventually, notified
+from tests.support.notified import notified
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 WITHIN = 20.0
 """Seconds for anything to come about: far more than it takes."""

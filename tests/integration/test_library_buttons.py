@@ -8,8 +8,8 @@ import pytest
 
 from chainwatch import AlertManager
 from tests.support import slack
-from tests.support.notified import eventually
 from tests.support.slack import Slack, texts
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
@@ -104,10 +103,8 @@ async def test_a_balance_under_its_floor_is_raised_within_a_block_and_ends(pessi
     name = await pessimism.run("balance_enforcement", address=SAFE, lower=1, upper=10.5)
     await pessimism.mine(funds=ETHER)  # a bound itself is no breach
     await pessimism.read_to_head()
-    began = time.monotonic()
     await pessimism.mine(funds=ETHER - 1)
     await until(lambda: pessimism.states(name) == [("firing", "")])
-    assert time.monotonic() - began < 3
     (alert,) = pessimism.alerts(name)
     assert alert.labels == {
         "alertname": "InvariantViolated",

@@ -28,6 +28,7 @@ from chainwatch.replay.reader.ranges import Range, read_ranges
 from chainwatch.store.packed_logs import pack_logs
 from scripts.bench.recorded_node import RecordedNode, serve
 from tests.support import bridge
+from tests.support.waiting import PATIENCE
 
 RANGES = [Range(n.name, n.start, n.block_at(bridge.BEGIN + 30 * bridge.DAY)) for n in bridge.NETWORKS]
 
@@ -251,7 +252,7 @@ async def test_who_stops_waiting_for_a_node_that_hangs_is_not_held_up(
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await waiting
-            status = await asyncio.wait_for(asyncio.to_thread(started[0].wait), 5)
+            status = await asyncio.wait_for(asyncio.to_thread(started[0].wait), PATIENCE)
 
     assert status == -signal.SIGKILL
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chainwatch.chain.history import read_range
+from chainwatch.chain.status import EndpointStatus
 from chainwatch.chain.transport import open_session
 from chainwatch.config import read_dict
 from chainwatch.monitor import monitor as app
@@ -23,6 +25,7 @@ from chainwatch.store import schema
 from chainwatch.store.database import Database
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping, watch_pings
+from tests.support.waiting import PATIENCE, eventually
 
 UNSUPPORTED = {"code": -32601, "message": "the method does not exist"}
 FULL_BLOOM = "0x" + "ff" * 256
@@ -305,13 +308,17 @@ async def test_row_17_a_structural_limit_is_remembered_by_the_next_run(
             async with open_session() as session:
                 monitor = Monitor(plan, database, session)
                 await monitor.start()
-                async with asyncio.timeout(10):
-                    while not (observer := monitor._observers.get("net")) or not observer.status.checkpoint:
-                        await asyncio.sleep(0.02)
-                found.append(observer.status.endpoints[0].max_block_range)
-                async with asyncio.timeout(10):
+                endpoint = await eventually(partial(_first_endpoint, monitor))
+                found.append(endpoint.max_block_range)
+                async with asyncio.timeout(PATIENCE):
                     while not await database.read(lambda c: schema.get_property(c, RANGES_PROPERTY)):
                         await asyncio.sleep(0.02)
                 await monitor.stop()
             node.faults.clear()
     assert found == [3, 3]
+
+
+def _first_endpoint(monitor: Monitor) -> EndpointStatus | None:
+    """The network's first endpoint, once blocks have been read."""
+    observer = monitor._observers.get("net")
+    return observer.status.endpoints[0] if observer and observer.status.checkpoint else None

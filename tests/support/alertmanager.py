@@ -10,6 +10,7 @@ from typing import Any, Self
 import aiohttp
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 PROGRAM = shutil.which("prometheus-alertmanager")
 CONFIG = """
@@ -55,7 +56,7 @@ class Alertmanager:
             ],
             stderr=subprocess.DEVNULL,
         )
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not await self._is_ready():
                 await asyncio.sleep(0.1)
 

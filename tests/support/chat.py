@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from aiohttp import web
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 
 class Call(NamedTuple):
@@ -67,7 +68,7 @@ class Chat:
         return self.called(method)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20), self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(holds)
 
     async def _note(self, method: str, arguments: dict[str, Any]) -> None:

@@ -11,10 +11,11 @@ from chainwatch.config import Settings, from_dict
 from chainwatch.model import Signal
 from chainwatch.store.alerting import outbox
 from chainwatch.store.database import Database
-from tests.support.notified import NotifiedAlert, eventually, notified
+from tests.support.notified import NotifiedAlert, notified
 from tests.support.ports import free_port
 from tests.support.process import Chainwatch
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 
 
 class Live:

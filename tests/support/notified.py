@@ -1,16 +1,10 @@
 """What a generic webhook was sent, alert by alert."""
 
-import asyncio
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from tests.support.receiver import Received
-
-T = TypeVar("T")
-
-POLL = 0.02
 
 
 class NotifiedAlert(NamedTuple):
@@ -54,13 +48,3 @@ def alerts_of(request: Received) -> Iterator[NotifiedAlert]:
 
 def _seconds(rfc3339: str) -> float:
     return datetime.fromisoformat(rfc3339).timestamp()
-
-
-async def eventually(look: Callable[[], T], timeout: float = 60.0) -> T:
-    """What `look` returns, as soon as that is something; AssertionError with its last word after `timeout` seconds."""
-    end = time.monotonic() + timeout
-    while not (found := look()):
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {timeout} s; in the end it was {found!r}")
-        await asyncio.sleep(POLL)
-    return found

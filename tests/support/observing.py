@@ -18,6 +18,7 @@ from chainwatch.config import NetworkSettings
 from chainwatch.model import AbiEvent, AbiParam, Batch, Checkpoint, Header, Seen
 from chainwatch.support.keccak import keccak256
 from tests.fakenode import FakeLog
+from tests.support.waiting import PATIENCE
 
 ADDRESS = bytes.fromhex("aa" * 20)
 PING = AbiEvent("Ping", (AbiParam("n", "uint256", indexed=True),))
@@ -109,7 +110,7 @@ class Follower:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Waits until ``condition`` holds; looks whenever something has come, and every 20 ms."""
         async with asyncio.timeout(seconds):
             while not condition():

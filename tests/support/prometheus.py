@@ -12,6 +12,7 @@ from pathlib import Path
 from chainwatch.promql.series import NAME, Labels
 from tests.support.missing import missing
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 Samples = list[tuple[Labels, list[int], list[float]]]
 
@@ -59,7 +60,7 @@ def _escaped(value: str) -> str:
 
 
 def _until_ready(address: str) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
             urllib.request.urlopen(f"http://{address}/-/ready")

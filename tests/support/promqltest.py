@@ -14,7 +14,7 @@ from chainwatch.promql.arithmetic import DATE_PARTS
 from chainwatch.promql.errors import ParseError, PromqlError, Unsupported
 from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.lexer import parse_duration, unquote
-from chainwatch.promql.notation import parse_series, parse_values
+from chainwatch.promql.notation import parse_labels, parse_series, parse_values
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.parser import Query, parse
 from chainwatch.promql.queries import (
@@ -27,7 +27,7 @@ from chainwatch.promql.queries import (
     evaluate_range_with,
     evaluate_with,
 )
-from chainwatch.promql.series import Labels, MemorySource, Series
+from chainwatch.promql.series import NAME, Labels, MemorySource, Series
 from chainwatch.promql.syntax import (
     Aggregation,
     Binary,
@@ -52,7 +52,9 @@ _FAILURE = re.compile(
 )
 _KINDS: tuple[tuple[Literal["warning", "info"], str], ...] = (("warning", "warn"), ("info", "info"))
 _HISTOGRAM = re.compile(r"\{\{.*?\}\}(?:[+-]\{\{.*?\}\})?(?:x([0-9]+))?")
-_UNSAFE_AT = frozenset({*DATE_PARTS, "predict_linear", "time", "timestamp"})
+_START_TIMES = re.compile(r"(?P<series>[^@]*)@st\s")
+_OF_QUERY = frozenset({"start", "end", "step", "range"})
+_UNSAFE_AT = frozenset({*DATE_PARTS, *_OF_QUERY, "predict_linear", "time", "timestamp"})
 
 
 @dataclass
@@ -108,7 +110,7 @@ def run_file(path: Path) -> Outcome:
         if command == "clear":
             source, native = MemorySource(), MemorySource()
         elif command.startswith("load"):
-            _load(source, native, _time(command.split()[-1]), lines)
+            _load(source, native, _time(command.split()[-1]), lines, with_nhcb="nhcb" in command)
         elif found := _EVAL.fullmatch(command):
             _run(_Eval(line, found, lines), source, native, outcome)
         else:
@@ -135,20 +137,24 @@ def _commands(text: str) -> Iterator[tuple[int, str, list[str]]]:
         yield current
 
 
-def _load(source: MemorySource, native: MemorySource, step: int, lines: list[str]) -> None:
-    loaded: dict[Labels, Series] = {}
+def _load(
+    source: MemorySource, native: MemorySource, step: int, lines: list[str], *, with_nhcb: bool
+) -> None:
+    """Add the samples to ``source``; the series that are, or have, more than floats also to ``native``."""
     for line in lines:
+        if found := _START_TIMES.match(line):
+            native.add(Series(parse_labels(found["series"])))
+            continue
         plain = _HISTOGRAM.sub(lambda found: f"_x{int(found[1]) + 1}" if found[1] else "_", line)
         labels, values = parse_series(plain)
-        series = Series(labels)
         for index, value in enumerate(values):
             if value is not None:
-                series.append(index * step, value)
+                source.append(labels, index * step, value)
         if plain != line:
             native.add(Series(labels))
-        loaded[labels] = series
-    for series in loaded.values():
-        source.add(series)
+        name, _, rest = labels.get(NAME).rpartition("_")
+        if with_nhcb and rest in ("bucket", "sum", "count"):
+            native.add(Series(labels.put({NAME: name, "le": ""})))
 
 
 def _time(text: str) -> int:
@@ -215,7 +221,7 @@ def _problem(case: _Eval, text: str, source: MemorySource, *, with_notes: bool) 
         pinned = _pinned(query, at)
         if pinned and (problem := _compare_instant(case, evaluate(pinned, source, moment))):
             return f"with @ {at}, at {moment}: {problem}"
-    if not case.ordered:
+    if not case.ordered and not _calls(query, _OF_QUERY):
         return _compare_middle(case, evaluate_range(query, source, at - 60_000, at + 60_000, 60_000), at)
     return None
 
@@ -317,9 +323,13 @@ def _equal(left: float, right: float) -> bool:
     return abs(left / 2 - right / 2) < 1e-6 * (abs(left) / 2 + abs(right) / 2)
 
 
+def _calls(query: Query, functions: frozenset[str]) -> bool:
+    return any(isinstance(node, Call) and node.function in functions for node in walk(query.root))
+
+
 def _pinned(query: Query, at: int) -> Query | None:
     """Return the query with ``@ at`` at all selectors, if its result then depends on no other time."""
-    if any(isinstance(node, Call) and node.function in _UNSAFE_AT for node in walk(query.root)):
+    if _calls(query, _UNSAFE_AT):
         return None
     return replace(query, root=_with_at(query.root, at))
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 from aiohttp import web
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Receiver:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def wait_for(self, count: int, timeout: float = 10.0) -> list[Received]:
+    async def wait_for(self, count: int, timeout: float = PATIENCE) -> list[Received]:
         """All requests so far, as soon as there are `count`; raises TimeoutError after `timeout` seconds."""
         async with asyncio.timeout(timeout), self._arrived:
             await self._arrived.wait_for(lambda: len(self.requests) >= count)

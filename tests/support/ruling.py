@@ -1,7 +1,6 @@
 """Rules that are evaluated as in `chainwatch run`, on a database, without networks."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import Any
@@ -18,9 +17,7 @@ from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from chainwatch.support.clock import SteadyClock
-
-WITHIN = 10.0
-"""Seconds within which what a test waits for must happen."""
+from tests.support.waiting import PATIENCE, eventually
 
 
 class Ruling:
@@ -48,14 +45,8 @@ class Ruling:
     def states(self, name: str | None = None) -> list[str]:
         return [alert.state for alert in self.alerts(name)]
 
-    async def until(self, condition: Callable[[], Any], within: float = WITHIN) -> Any:
-        until = time.monotonic() + within
-        while True:
-            found = condition()
-            if found:
-                return found
-            assert time.monotonic() < until, f"not within {within:g} s"
-            await asyncio.sleep(0.005)
+    async def until(self, condition: Callable[[], Any], within: float = PATIENCE) -> Any:
+        return await eventually(condition, within)
 
     async def evaluated(self) -> None:
         """Wait until every rule has been evaluated once, and what followed is stored."""

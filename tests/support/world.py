@@ -11,9 +11,10 @@ from chainwatch.demo.bridge import Transfer
 from tests.support import connext
 from tests.support.anvil import Anvil
 from tests.support.discord import discord
-from tests.support.notified import NotifiedAlert, eventually, notified
+from tests.support.notified import NotifiedAlert, notified
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Answer, Received, Receiver
+from tests.support.waiting import eventually
 
 SECRET = "5ecret-m4rk"
 """A part of every URL that must not be shown: endpoints, webhooks."""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chainwatch.config import ConfigError, read_dict
+from chainwatch.operations.rule_files import named_rule_files
 from chainwatch.plan import make_plan
 from chainwatch.rules.model import AlertingRule, RecordingRule
 from chainwatch.rules.placed import PlacedGroup
@@ -53,6 +54,31 @@ def test_rule_files_are_found_by_patterns_once_each(tmp_path: Path) -> None:
         ("rules/a.yml", "rules/a.yml;web"),
         ("rules/b.yml", "rules/b.yml;web"),
     ]
+
+
+def test_a_file_that_is_gone_empty_or_named_in_vain_is_reported_so_that_no_rule_vanishes_unnoticed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.yml").symlink_to("gone.yml")
+    ((_, said),) = problems(tmp_path, rule_files=["*.yml"])
+    assert said.startswith("a.yml: cannot be read")
+    (tmp_path / "a.yml").unlink()
+    (tmp_path / "a.yml").write_text("")
+    plan = make_plan(read_dict({"rule_files": ["*.yml", "*.yaml"]}, folder=tmp_path, watches=False))
+    assert [one.split("rule_files", 1)[1] for one in plan.warnings] == [
+        "[0]: a.yml has no rules",
+        "[1]: *.yaml names no file",
+    ]
+
+
+def test_wildcards_leave_out_hidden_files_and_folders(tmp_path: Path) -> None:
+    for folder in ("", "..2026_11_22", "deep"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "a.yml").write_text(GOOD)
+    (tmp_path / ".#a.yml").symlink_to("somebody@machine.1")
+    assert [one.file for one in groups(tmp_path, rule_files=["**/*.yml"])] == ["a.yml", "deep/a.yml"]
+    assert [one.file for one in groups(tmp_path, rule_files=["..2026_11_22/*.yml"])] == ["..2026_11_22/a.yml"]
+    assert [one.name for one in named_rule_files([tmp_path])] == ["a.yml", "a.yml"]
 
 
 def test_a_mistake_in_a_rule_file_has_its_file_line_and_column(tmp_path: Path) -> None:

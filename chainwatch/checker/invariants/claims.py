@@ -18,6 +18,7 @@ DIGITS_MAX = 200
 TEXT_MAX = 1_000
 STEPS_MAX = 32
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[([0-9]{1,9})\]")
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 
 
@@ -78,6 +79,8 @@ def _typed(value: Any, abi_type: str, decimals: int) -> Any:
     if not isinstance(value, str) or len(value) > TEXT_MAX:
         raise ValueError(f"expected text of at most {TEXT_MAX} characters there")
     if abi_type == "string":
+        if _HALF_A_PAIR.search(value):  # JSON can have it, and no encoding of text
+            raise ValueError("expected text there, not half a pair of surrogates")
         return value
     if not re.fullmatch("0x[0-9a-fA-F]{40}", value):
         raise ValueError("expected an address there")

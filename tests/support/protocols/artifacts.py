@@ -93,6 +93,11 @@ def bytecodes(package: Package) -> list[bytes]:
     return [_bytecode(path) for path in load(package)]
 
 
+def named_bytecodes(package: Package) -> dict[str, bytes]:
+    """The same by the contracts' names, which are those of the files."""
+    return {path.stem: _bytecode(path) for path in load(package)}
+
+
 def own_bytecodes() -> dict[str, bytes]:
     """The creation code of each contract of the Solidity files here, which import nothing, by name; cached."""
     (compiler,) = load(SOLC)

@@ -1,7 +1,7 @@
 """Signals, routes, a clock that stands still, and a way to wait for what other tasks do."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -129,13 +129,6 @@ class ManualClock:
         """Let time pass to the earliest moment that anybody waits for, if anybody does."""
         if self._waiting:
             self.advance(max(0.0, min(self._waiting.values()) - self._now))
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Return once ``condition`` holds; fails after five seconds."""
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 class ScriptedProvider:

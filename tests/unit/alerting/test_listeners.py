@@ -8,7 +8,7 @@ from chainwatch.alerting.actions import Listeners
 from chainwatch.alerting.providers.actions import Act, Action, Answer
 from chainwatch.model import Signal
 from chainwatch.support.supervise import Supervisor
-from tests.unit.alerting.helpers import eventually
+from tests.support.waiting import eventually
 
 
 class ListeningProvider:

@@ -20,7 +20,8 @@ from chainwatch.store.alerting import alerts, expiries
 from chainwatch.store.database import Database
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.receiver import Receiver
-from tests.unit.alerting.helpers import eventually, fires, route
+from tests.support.waiting import eventually
+from tests.unit.alerting.helpers import fires, route
 
 LABELS = {"alertname": "Odd", "severity": "P2"}
 

@@ -18,6 +18,7 @@ from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.config import ReceiverSettings, RouteSettings
 from chainwatch.store.database import Database
 from chainwatch.support.clock import SETTLED_AFTER, SteadyClock
+from tests.support.waiting import eventually
 from tests.unit.alerting.helpers import route
 
 START = 1_700_000_000.0
@@ -51,12 +52,6 @@ async def running(
         await runtime.close()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize("ahead", [3600.0, 30.0])
 async def test_when_the_clock_is_set_back_groups_and_retries_wait_as_long_as_before_and_nothing_is_sent_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
@@ -75,19 +70,19 @@ async def test_when_the_clock_is_set_back_groups_and_retries_wait_as_long_as_bef
         async with running(database, host, take, route("ops", group_wait="2m")) as runtime:
             sent = submission.parse([{"labels": {"alertname": name}} for name in ("soon", "later")])
             await asyncio.wrap_future(runtime.accept(sent))
-            await until(lambda: bool(tried))
+            await eventually(lambda: bool(tried))
             host.ahead = 0.0
             host.clock()
             host.up += SETTLED_AFTER + 1
-            await until(lambda: abs(host.clock.jump) < 1)
+            await eventually(lambda: abs(host.clock.jump) < 1)
             down = False
             host.up += 10
-            await until(lambda: taken == ["soon"])
+            await eventually(lambda: taken == ["soon"])
             host.up += 40
             await asyncio.sleep(0.6)  # one look of the timers
             assert taken == ["soon"]
             host.up += 10
-            await until(lambda: taken == ["soon", "later"])
+            await eventually(lambda: taken == ["soon", "later"])
             host.up += 60
             await asyncio.sleep(0.1)
             assert taken == ["soon", "later"]
@@ -114,8 +109,8 @@ async def test_a_fault_while_the_clock_is_followed_ends_no_queue(
             host.ahead = 0.0
             host.clock()
             host.up += SETTLED_AFTER + 1
-            await until(lambda: bool(failed))
+            await eventually(lambda: bool(failed))
             sent = submission.parse([{"labels": {"alertname": "later"}}])
             await asyncio.wrap_future(runtime.accept(sent))
-            await until(lambda: taken == ["later"])
+            await eventually(lambda: taken == ["later"])
     assert failed == [pytest.approx(-3600.0)]

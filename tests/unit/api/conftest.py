@@ -22,6 +22,7 @@ from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store.database import Database
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Served:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(content)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 return await reader.read()
         except ConnectionResetError:
             return b""
@@ -114,7 +115,7 @@ def serving_on(sqlite_url: str) -> Serving:
 
 
 async def _until_it_listens(port: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

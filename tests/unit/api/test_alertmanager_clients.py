@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.missing import missing
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 from tests.unit.api.conftest import Served, Serving
 
 KARMA = "https://karma.example.org"
@@ -160,7 +161,7 @@ Alerts = list[dict[str, Any]]
 
 async def until(served: Served, found: Callable[[Alerts], bool]) -> Alerts:
     alerts: Alerts
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not found(alerts := (await served.get("/api/v2/alerts"))[1]):
             await asyncio.sleep(0.1)
     return alerts

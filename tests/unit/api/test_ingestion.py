@@ -27,6 +27,7 @@ from chainwatch.ingestion.remote_write import NATIVE_HISTOGRAMS, V2
 from chainwatch.promql.series import is_stale
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from tests.support.remote_write import field, label, request_v1, request_v2, series_v1, varint
+from tests.support.waiting import eventually
 from tests.unit.api.conftest import Served, Serving
 
 WRITE = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
@@ -150,9 +151,7 @@ async def test_groups_outlive_the_process(serving: Serving) -> None:
         await served.ask("DELETE", "/metrics/job/b")
     async with taking(serving) as served:
         repeating = asyncio.ensure_future(served.rules.pushed_groups(served.running).repeat())
-        async with asyncio.timeout(5):
-            while len(stored(served)) < 2:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(stored(served)) >= 2)
         repeating.cancel()
         assert stored(served)['a{job="a"}'] == 7
         assert set(stored(served)) == {'a{job="a"}', 'b{job="a"}'}

@@ -20,6 +20,7 @@ from chainwatch.store.endpoints import StoredEndpoint
 from chainwatch.support import counters
 from tests.support.missing import missing
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 from tests.unit.api.conftest import Served, Serving
 from tests.unit.api.test_metrics import BRIDGE, _saw
 
@@ -94,7 +95,7 @@ async def ask(client: aiohttp.ClientSession, url: str, path: str, **query: str) 
 
 async def until_scraped(client: aiohttp.ClientSession, url: str) -> None:
     """Wait for a scrape, and for the alerts that are to be raised by it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             data = await ask(client, url, "query", query='up{job="chainwatch"} == 1')
             rules = await ask(client, url, "rules")

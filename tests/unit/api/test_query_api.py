@@ -1,15 +1,21 @@
 """The query API: Grafana's requests, limits, hostile clients, whose turn it is, and who may ask."""
 
 import asyncio
+import gc
+import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from chainwatch.api.prometheus import routes
+from chainwatch.api.prometheus import operations, routes
 from chainwatch.api.prometheus.client_turns import AT_ONCE, WAITING_MAX, ClientTurns, TooMany
 from chainwatch.operations import access
+from chainwatch.promql import queries
 from chainwatch.promql.series import Labels, Metadata
+from tests.support.effort import effort_within
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.api.conftest import Served, Serving
 
 NOW = int(time.time()) // 60 * 60
@@ -124,29 +130,35 @@ async def test_hostile_requests_are_refused(
 ) -> None:
     async with serving() as served:
         fill(served)
-        began = time.monotonic()
-        got, body = await served.ask("POST", f"/api/v1/{path}", data=given)
+        with effort_within(2):
+            got, body = await served.ask("POST", f"/api/v1/{path}", data=given)
         assert (got, body["status"], body["errorType"]) == (status, "error", kind), body
         assert body["error"]
-        assert time.monotonic() - began < 2
 
 
 async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving: Serving) -> None:
     async with serving() as served:
         fill(served, 300)
-        slow = {"query": "sum(max_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "1s"}
+        slow = {"query": "sum(max_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "2s"}
         bounds = {"start": str(NOW - 600), "end": str(NOW), "step": "1"}
-        began = time.monotonic()
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data={**slow, **bounds}))
         await asyncio.sleep(0.2)
         assert (await served.get("/-/healthy"))[0] == 200
-        assert time.monotonic() - began < 0.9
+        assert not asked.done()
         status, body = await asked
         assert (status, body["errorType"]) == (503, "timeout")
         assert body["error"] == "query timed out in expression evaluation"
-        assert time.monotonic() - began < 3
 
 
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """No garbage is collected: that takes long, in whichever thread it happens to be."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collections")
 async def test_the_server_answers_while_long_selectors_are_read(serving: Serving) -> None:
     selector = "{" + ",".join(f'a{number}!="x"' for number in range(4000)) + ',a="b"}'
     async with serving() as served:
@@ -161,18 +173,29 @@ async def test_the_server_answers_while_long_selectors_are_read(serving: Serving
         assert slowest < (time.process_time() - began) / 3
 
 
-async def test_a_long_query_sees_no_later_push_and_holds_none_up(serving: Serving) -> None:
+async def test_a_long_query_sees_no_later_push_and_holds_none_up(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_begun, may_go_on = threading.Event(), threading.Event()
+    evaluate = queries.evaluate_range_with
+
+    def hang(*args: Any, **options: Any) -> queries.Matrix:
+        has_begun.set()
+        may_go_on.wait()
+        return evaluate(*args, **options)
+
+    monkeypatch.setattr(operations, "evaluate_range_with", hang)
     async with serving() as served:
         fill(served, 300)
-        later = Labels({"__name__": "sent_total", "instance": "i0", "job": "chainwatch"})
-        query = "count(sum_over_time(sum by (instance) (sent_total)[10m:5s])) + 0 * sum(sent_total)"
-        bounds = {"start": str(NOW - 20), "end": str(NOW), "step": "1"}
-        asked = asyncio.ensure_future(
-            served.ask("POST", "/api/v1/query_range", data={"query": f"{query} + sum(sent_total)", **bounds})
-        )
-        await asyncio.sleep(0.1)
-        served.samples.append([(later, [NOW * 1000 - 1], [1e9])], NOW * 1000)
-        assert not asked.done()
+        query = {"query": "sum(sent_total)", "start": str(NOW - 20), "end": str(NOW), "step": "1"}
+        asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data=query))
+        await eventually(has_begun.is_set)
+        try:
+            later = Labels({"__name__": "sent_total", "instance": "i0", "job": "chainwatch"})
+            pushed = asyncio.to_thread(served.samples.append, [(later, [NOW * 1000 - 1], [1e9])], NOW * 1000)
+            await asyncio.wait_for(pushed, PATIENCE)
+        finally:
+            may_go_on.set()
         status, body = await asked
         assert status == 200
         assert all(float(value) < 1e6 for _, value in body["data"]["result"][0]["values"])
@@ -266,7 +289,7 @@ async def test_who_gives_up_leaves_the_queue() -> None:
         one.cancel()
     await asyncio.sleep(0)
     assert await turns.run("a", lambda: 1) == 1
-    await asyncio.wait_for(waiting[-1], 1)
+    await asyncio.wait_for(waiting[-1], PATIENCE)
     turns.close()
 
 

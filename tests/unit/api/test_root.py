@@ -13,6 +13,7 @@ from chainwatch.operations.context import Access
 from chainwatch.store import access as stored_access
 from tests.support.operating import raise_alert
 from tests.support.receiver import Receiver
+from tests.support.waiting import eventually
 from tests.unit.api.conftest import Served, Serving
 from tests.unit.api.test_v1 import operating
 
@@ -168,9 +169,7 @@ async def test_a_channel_delivers_what_its_rule_sends_it(serving: Serving) -> No
         await asyncio.wrap_future(
             alerting.write(lambda connection, at: (None, alerting.flush(connection, at)))
         )
-        async with asyncio.timeout(10):
-            while not receiver.requests:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: receiver.requests)
         assert "HighErrors" in receiver.requests[0].body.decode()
 
 

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 
 from chainwatch.api import bodies, connection, handshake, problems, server
 from chainwatch.config.api import ApiSettings
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.api.conftest import Served, Serving
 
 
@@ -184,7 +185,7 @@ async def test_a_client_that_does_not_read_the_end_of_an_answer_takes_no_place_f
         async with serving(wait=False) as served:
             loop = asyncio.get_running_loop()
             await _eventually(lambda: loop.sock_connect(client, ("127.0.0.1", served.port)))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while not made:
                     await asyncio.sleep(0.01)
                 transport = made[0].transport
@@ -210,7 +211,7 @@ async def test_connections_are_bounded_and_room_is_made_again(
 
 
 async def _eventually(ask: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await ask()
@@ -308,9 +309,7 @@ async def test_an_address_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch)
             assert [line["event"] for line in logs] == ["the API does not listen; trying again"]
             assert "in use" in logs[0]["reason"]
             taken.close()
-            async with asyncio.timeout(10):
-                while len(logs) < 2:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: len(logs) >= 2)
         assert logs[1]["event"] == "the API listens"
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -352,7 +351,9 @@ async def test_a_handshake_counts_as_a_connection_and_gives_its_place_back(
         refused, _ = await asyncio.open_connection("127.0.0.1", served.port)
         assert await asyncio.wait_for(_ends(refused), 0.5)
         for reader, _ in silent[1:]:
-            assert await asyncio.wait_for(_ends(reader), 5)  # by themselves, within the time for a handshake
+            assert await asyncio.wait_for(
+                _ends(reader), PATIENCE
+            )  # by themselves, within the time for a handshake
         async with served.client.get(url, ssl=False) as answer:
             assert answer.status == 200
         for _, writer in silent:

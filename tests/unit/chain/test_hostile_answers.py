@@ -18,6 +18,7 @@ from chainwatch.chain.rpc import Endpoint
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping
 from tests.support.raw import RawNode, http
+from tests.support.waiting import eventually
 
 DEEP = "[" * 5_000 + "]" * 5_000
 DIGITS = "9" * 10_000
@@ -154,9 +155,7 @@ async def test_whatever_is_raised_while_one_is_asked_the_next_is_asked(
         await pool.all_tried()
         assert (await pool.ask(read)).startswith("net[1]")
         assert type(raised).__name__ in (pool.endpoints[0].last_error or "")
-        async with asyncio.timeout(3):
-            while pool.endpoints[0].state != "ok" and pool.endpoints[0].state != "degraded":
-                await asyncio.sleep(0.01)
+        await eventually(lambda: pool.endpoints[0].state in ("ok", "degraded"))
 
 
 async def test_a_cancellation_from_within_goes_to_the_next(chain: FakeChain) -> None:

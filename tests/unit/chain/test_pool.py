@@ -14,6 +14,7 @@ from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.wire import Call
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import network_settings, open_pool
+from tests.support.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ async def test_news_comes_from_a_websocket_at_a_new_block(nodes: list[FakeNode])
         pool.add_listener(heard.set)
         nodes[0].chain.mine()
         await nodes[0].announce()
-        await asyncio.wait_for(heard.wait(), 2)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
         assert pool.subscribed
 
 
@@ -149,9 +150,7 @@ async def test_a_slow_endpoint_is_frozen_and_probed_until_it_is_quick_again(
         await pool.ask(Endpoint.head)
         assert [endpoint.state for endpoint in pool.endpoints] == ["frozen", "ok"]
         assert (await pool.ask(name_of)).startswith("net[1] ")
-        async with asyncio.timeout(5):
-            while pool.endpoints[0].state == "frozen":
-                await asyncio.sleep(0.02)
+        await eventually(lambda: pool.endpoints[0].state != "frozen")
         assert (await pool.ask(name_of)).startswith("net[0] ")
 
 
@@ -169,9 +168,7 @@ async def test_an_endpoint_that_said_429_is_asked_after_the_others_for_a_while(n
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
         await pool.all_tried()
         await pool.ask(lambda endpoint: endpoint.rpc.call(Call("eth_blockNumber")))
-        async with asyncio.timeout(5):
-            while pool.endpoints[0].state == "down":
-                await asyncio.sleep(0.02)
+        await eventually(lambda: pool.endpoints[0].state != "down")
         assert (await pool.ask(name_of)).startswith("net[1] ")
 
 
@@ -200,9 +197,7 @@ async def test_answers_of_an_endpoint_that_make_no_sense_do_not_show_that_it_ans
             now += seconds
             with pytest.raises(MalformedAnswer):
                 await pool.ask(Endpoint.head)
-            async with asyncio.timeout(5):
-                while pool.endpoints[0].state == "down":
-                    await asyncio.sleep(0.02)  # it is verified again by its chain id
+            await eventually(lambda: pool.endpoints[0].state != "down")  # its chain id is verified again
         assert pool.last_answer_at in (None, 1_000.0)
 
 

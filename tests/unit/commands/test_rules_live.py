@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,17 @@ from chainwatch.commands.common import BAD_USAGE
 from chainwatch.model import Signal
 from chainwatch.operations.context import Context
 from chainwatch.plan import load_plan
+from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.series import Labels
+from chainwatch.rule_engine import reporting
+from chainwatch.rule_engine.live_group import LiveGroup
 from chainwatch.rule_engine.persistence import Persistence
-from chainwatch.rules.placed import rule_keys
+from chainwatch.rules.placed import rule_keys, with_distinct_names
 from chainwatch.store import rule_alerts
 from chainwatch.store.database import Database
 from chainwatch.store.rule_alerts import StoredRuleAlert
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import eventually
 
 NOW = 1_790_000_000
 AT = ("--at", str(NOW))
@@ -118,10 +123,33 @@ def test_rules_are_listed_with_file_state_and_health(config: Path) -> None:
     )
     assert (rows["Slow"]["health"], rows["Slow"]["error"]) == ("err", "too many")
     assert [row["name"] for row in as_json(config, "list", "--state", "firing")] == ["DiskFull"]
+    assert (rows["DiskFull"]["health"], rows["DiskFull"]["evaluated_at"]) == ("unknown", None)
     lines = run(config, "list").output.splitlines()
     assert lines[0].split("\t")[:3] == ["rule", "state", "alerts"]
     assert len(lines) == 4
     assert run(config, "list", "--state", "odd").exit_code == BAD_USAGE
+
+
+async def test_rules_are_listed_with_their_last_evaluation_in_another_process(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "FIRST_AFTER", 0.0)
+    plan = load_plan(config, {})
+    groups = []
+    for name, placed in with_distinct_names(plan.rule_groups):
+        group = LiveGroup(name, placed, 60_000, "")
+        group.evaluate(Tsdb(), NOW * 1000, Limits())
+        groups.append(group.status)
+    with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
+        task = asyncio.ensure_future(reporting.report_statuses(lambda: groups, database))
+        await eventually(lambda: "err" not in [row["health"] for row in as_json(config, "list")])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    for row in as_json(config, "list"):
+        assert (row["health"], row["error"], row["evaluated_at"]) == ("ok", "", NOW)
+    with sqlite3.connect(config.parent / "chainwatch.db") as connection:
+        connection.execute("UPDATE rule_statuses SET statuses = x'00'")
+    assert {row["health"] for row in as_json(config, "list")} == {"unknown", "err"}
 
 
 def test_a_query_over_what_is_stored(config: Path) -> None:

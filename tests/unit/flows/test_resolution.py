@@ -290,12 +290,12 @@ def test_thousands_of_events_of_one_key_take_time_in_proportion(
         run(*beta)
     took = []
     for start in range(0, len(alpha), 8):
-        began = time.perf_counter()
+        began = time.process_time()
         for index in range(start, start + 8):
             run(alpha[index])
             if not steps_first:
                 run(beta[index])
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     assert shown(connection)["1/2/7#8000"][1] == [("send", 8_999), ("fill", 8_999)]
     assert took[-1] < 3 * took[0] + 1
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainwatch.grammar.templates import OUTPUT_MAX, Template, TemplateError
+from tests.support.effort import effort_within
 
 LABELS = {"host": "db-1", "items": "not a method", "flow": "bridge"}
 HASH = "0x" + "ab" * 32
@@ -114,10 +114,8 @@ except TemplateError:
 )
 def test_what_fails_on_its_values_is_an_error_with_a_text_and_takes_no_time(source: str) -> None:
     template = Template(source)
-    began = time.perf_counter()
-    with pytest.raises(TemplateError):
+    with effort_within(1), pytest.raises(TemplateError):
         template.render({"text": "x" * 60_000})
-    assert time.perf_counter() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -126,10 +124,8 @@ def test_what_fails_on_its_values_is_an_error_with_a_text_and_takes_no_time(sour
 )
 def test_loops_with_costly_filters_in_them_end_soon(inner: str) -> None:
     template = Template("{% for a in many %}{% for b in many %}" + inner + "{% endfor %}{% endfor %}")
-    began = time.perf_counter()
-    with pytest.raises(TemplateError, match="takes too long"):
+    with effort_within(10), pytest.raises(TemplateError, match="takes too long"):
         template.render({"many": [{"x": "x" * 4_000}] * 200}, 10**9)
-    assert time.perf_counter() - began < 10
     assert Template("{{ many | json }}").render({"many": [1]}) == "[1]", "each rendering has its own"
 
 

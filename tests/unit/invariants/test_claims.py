@@ -70,6 +70,13 @@ def test_any_document_is_a_value_or_a_typed_error(document: bytes, abi_type: str
     assert isinstance(value, int | str)
 
 
+@pytest.mark.parametrize("text", [r'"\ud800"', r'"a\udfffb"', r'"\ud83d"'])
+def test_half_a_pair_of_surrogates_is_no_text(text: str) -> None:
+    with pytest.raises(ValueError, match="half a pair"):
+        reader_of((), "string", 0)(text.encode())
+    assert reader_of((), "string", 0)(rb'"\ud83d\ude00"') == "\U0001f600"
+
+
 @given(st.integers(-(10**70), 10**70), st.integers(0, 18))
 def test_numbers_are_exact(number: int, decimals: int) -> None:
     scaled = f"{number}e-{decimals}"

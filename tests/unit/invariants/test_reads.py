@@ -18,6 +18,7 @@ from chainwatch.model import Header
 from chainwatch.store.invariants import Reading
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import network_settings, open_pool
+from tests.support.waiting import PATIENCE
 from tests.unit.invariants.test_checker import FLOOR, SAFE, plan_of
 
 REFUSED = {"code": -32000, "message": "internal error"}
@@ -129,7 +130,7 @@ async def test_only_endpoints_that_answer_give_an_old_block_up(reader: Reader) -
         reader.node.fail(method, "error", {"code": -32000, "message": "missing trie node"}, times=None)
     reader.now += retries.FIRST_WAIT
     found: list[tuple[str, int]] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not found:  # the endpoint is usable again after a moment
             await asyncio.sleep(0.05)
             reader.now += retries.LONGEST_WAIT

@@ -23,6 +23,7 @@ from chainwatch.store.assets import StoredAsset
 from chainwatch.store.database import Database
 from tests.support.flows import header
 from tests.support.storing import store_batch
+from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000.0
 TOKEN, ADDRESS = "0x" + "11" * 20, b"\x11" * 20
@@ -114,7 +115,7 @@ async def test_a_network_that_cannot_be_asked_delays_no_other_and_is_asked_later
             {"networks": {n: {"chain_id": i + 1, "rpc": ["http://a"]} for i, n in enumerate(pools)}}
         )
         tasks = AssetTasks(settings, pools, pools, database.read, database.write, lambda: NOW)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             running = [asyncio.ensure_future(task()) for task in tasks.all().values()]
             while await stored("beta") < 5:
                 await asyncio.sleep(0.01)

@@ -14,7 +14,7 @@ from chainwatch.monitor.deadlines import DeadlineScheduler, Position
 from chainwatch.support import supervise
 from chainwatch.support.supervise import Supervisor
 from chainwatch.support.wakeup import SystemClock
-from tests.unit.alerting.helpers import eventually
+from tests.support.waiting import eventually
 
 
 class Table:

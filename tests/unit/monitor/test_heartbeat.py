@@ -17,6 +17,7 @@ from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import Supervisor
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import eventually
 from tests.unit.test_plan import CONFIG
 
 
@@ -134,9 +135,7 @@ async def test_it_stops_while_a_task_fails(server: Receiver, database: Database)
     supervisor = Supervisor(_report)
     supervisor.start("part", crash)
     try:
-        async with asyncio.timeout(5):
-            while not supervisor.failing:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: supervisor.failing)
         async with _Beating(server, database, supervisor) as heartbeat:
             heartbeat.health.note({"a"}, [])
             await _nothing_comes(server)

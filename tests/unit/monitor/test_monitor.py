@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from chainwatch.store.errors import StoreError
 from chainwatch.support.clock import SETTLED_AFTER, SteadyClock
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 from tests.unit.test_plan import CONFIG
 
 
@@ -61,12 +62,6 @@ def firing(database: Database) -> set[tuple[str, str]]:
         }
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
 async def test_a_reorg_too_deep_halts_its_network_alone_and_is_reported(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S8
@@ -80,7 +75,7 @@ async def test_a_reorg_too_deep_halts_its_network_alone_and_is_reported(
 
     monkeypatch.setattr(Monitor, "_read", read)
     async with running(plan, tmp_path / "x.db") as (_, database):
-        await until(lambda: ("DeepReorg", "ethereum") in firing(database))
+        await eventually(lambda: ("DeepReorg", "ethereum") in firing(database))
         assert firing(database) == {("DeepReorg", "ethereum"), ("Watchdog", "")}
         assert sorted(reads) == ["ethereum", "optimism"]
 
@@ -99,7 +94,7 @@ async def test_a_network_of_another_chain_is_tried_again_and_is_no_crash(
 
     monkeypatch.setattr(Monitor, "_read", read)
     async with running(plan, tmp_path / "x.db") as (monitor, _):
-        await until(lambda: reads.count("ethereum") == 4)
+        await eventually(lambda: reads.count("ethereum") == 4)
         assert monitor._supervisor.crashes == {}
 
 
@@ -156,7 +151,7 @@ async def test_what_a_checker_cannot_read_is_reported_once_in_a_while(
     monkeypatch.setattr(Monitor, "_read", read)
     with capture_logs() as lines:
         async with running(plan, tmp_path / "x.db") as (_, database):
-            await until(lambda: searches > 20)
+            await eventually(lambda: searches > 20)
             assert TASK_FAILED not in {name for name, _ in firing(database)}
     notified = [line["network"] for line in lines if "reads of a checker" in line["event"]]
     assert sorted(notified) == sorted(plan.watches)
@@ -197,7 +192,7 @@ async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
             passed[0] += 60  # a long start
             await monitor.start()
             try:
-                await until(lambda: ("Watchdog", "") in firing(database))
+                await eventually(lambda: ("Watchdog", "") in firing(database))
                 await asyncio.sleep(0.1)
                 passed[0] += 60
                 await asyncio.sleep(0.1)
@@ -219,7 +214,7 @@ async def test_what_was_submitted_and_has_expired_resolves_under_a_monitor_too(
         with database.transaction() as connection:
             (odd,) = (alert for alert in alerts.firing(connection) if alert.name == "Odd")
             expiries.save(connection, [Expiry(odd.fingerprint, time.time() + 0.2, timeout=True)])
-        await until(lambda: ("Odd", "") not in firing(database))
+        await eventually(lambda: ("Odd", "") not in firing(database))
 
 
 async def test_when_the_clock_was_set_back_everything_begins_again_with_it_and_no_wait_is_longer(
@@ -241,13 +236,13 @@ async def test_when_the_clock_was_set_back_everything_begins_again_with_it_and_n
     stop = asyncio.Event()
     with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
         running = asyncio.create_task(app.run(plan, database, stop))
-        await until(lambda: ("Watchdog", "") in firing(database))
+        await eventually(lambda: ("Watchdog", "") in firing(database))
         began = clock()
         await database.write(lambda c: escalations.save(c, [Escalation(1, "{}", 0, 1, began, began + 300)]))
         ahead = 0.0
         clock()
         up += SETTLED_AFTER + 1
-        await until(lambda: len(made) == 2)
+        await eventually(lambda: len(made) == 2)
         assert abs(clock.jump) < 1
         with database.reading() as connection:
             (escalation,) = escalations.due(connection, began + 1e6, 10)

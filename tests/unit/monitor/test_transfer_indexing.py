@@ -12,6 +12,7 @@ from chainwatch.monitor import transfer_indexing
 from chainwatch.monitor.transfer_indexing import index_transfers
 from chainwatch.store import transfer_index, transfers
 from chainwatch.store.database import Database
+from tests.support.waiting import PATIENCE
 
 
 def store(database: Database, first: int, number: int) -> None:
@@ -38,7 +39,7 @@ async def test_what_changes_is_indexed_in_parts_now_and_later(
         store(database, 0, 7)
         task = asyncio.ensure_future(index_transfers([], database.read, database.write))
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 for first in (100, 200):
                     while waiting(database):
                         await asyncio.sleep(0.01)

@@ -1,6 +1,5 @@
 """`chainwatch audit`, on an embedded chain."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -23,6 +22,7 @@ from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from tests.support.pipelines import flow_pipeline
+from tests.support.waiting import eventually
 
 
 class Watched(NamedTuple):
@@ -77,9 +77,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
             async with open_session() as session:
                 monitor = Monitor(plan, database, session)
                 await monitor.start()
-                async with asyncio.timeout(20):
-                    while watched.statuses != {"complete": 1}:
-                        await asyncio.sleep(0.02)
+                await eventually(lambda: watched.statuses == {"complete": 1})
                 await monitor.stop()
             yield watched
     finally:

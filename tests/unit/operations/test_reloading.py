@@ -16,6 +16,7 @@ from chainwatch.plan import load_plan
 from chainwatch.store.database import Database
 from tests.support.flows import header
 from tests.support.storing import store_batch
+from tests.support.waiting import PATIENCE
 
 CONFIG = """
 [store]
@@ -60,7 +61,7 @@ async def refusal(reloads: Reloads, capsys: pytest.CaptureFixture[str]) -> str:
     reloads.ask()
     waiting = asyncio.create_task(reloads.next())
     said = ""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while "refused" not in said:
             await asyncio.sleep(0.01)
             captured = capsys.readouterr()
@@ -75,7 +76,7 @@ async def test_a_good_configuration_follows_and_the_secrets_of_both_stay_out_of_
 ) -> None:  # S9
     config.write_text(CONFIG.replace("old-s3cret-key", "new-s3cret-key"))
     reloads.ask()
-    plan = await asyncio.wait_for(reloads.next(), 5)
+    plan = await asyncio.wait_for(reloads.next(), PATIENCE)
     assert plan.settings.networks["alpha"].rpc[0].get_secret_value().endswith("new-s3cret-key")
     logging.getLogger().warning(
         "asked http://localhost:1/old-s3cret-key and http://localhost:1/new-s3cret-key"
@@ -86,7 +87,7 @@ async def test_a_good_configuration_follows_and_the_secrets_of_both_stay_out_of_
 async def test_one_question_has_one_answer(reloads: Reloads) -> None:
     reloads.ask()
     reloads.ask()
-    await asyncio.wait_for(reloads.next(), 5)
+    await asyncio.wait_for(reloads.next(), PATIENCE)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(reloads.next(), 0.1)
 
@@ -121,4 +122,21 @@ async def test_whatever_goes_wrong_what_runs_goes_on(
     assert "KeyError" in said
     assert "5ecret" not in said
     reloads.ask()
-    assert await asyncio.wait_for(reloads.next(), 5)
+    assert await asyncio.wait_for(reloads.next(), PATIENCE)
+
+
+async def test_what_may_be_a_mistake_is_logged_once(
+    config: Path, database: Database, sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = config.parent / "a.yml"
+    rules.write_text("groups: [{name: a, rules: [{alert: A, expr: up}]}]")
+    config.write_text(f'rule_files = ["*.yml", "none/*.yml"]\n{CONFIG}')
+    environ = {"STORE": sqlite_url}
+    reloads = Reloads(config, environ, database, load_plan(config, environ))
+    assert "none/*.yml names no file" in "".join(capsys.readouterr())
+    rules.write_text("")
+    reloads.ask()
+    await asyncio.wait_for(reloads.next(), PATIENCE)
+    said = "".join(capsys.readouterr())
+    assert "a.yml has no rules" in said
+    assert "names no file" not in said

@@ -1,6 +1,5 @@
 """`chainwatch rewind`, on an embedded chain."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
@@ -24,6 +23,7 @@ from chainwatch.store import blocks, transfers
 from chainwatch.store.alerting import alerts
 from chainwatch.store.database import Database
 from tests.fakenode import FakeChain, FakeNode
+from tests.support.waiting import eventually
 
 NOW = 1_800_000_000.0
 
@@ -43,9 +43,7 @@ class Watched(NamedTuple):
         async with open_session() as session:
             monitor = Monitor(self.plan, self.database, session)
             await monitor.start()
-            async with asyncio.timeout(20):
-                while self.last != self.chain.head.number:
-                    await asyncio.sleep(0.02)
+            await eventually(lambda: self.last == self.chain.head.number)
             await monitor.stop()
 
     @property

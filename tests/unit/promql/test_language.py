@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -19,6 +18,7 @@ from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Matrix, Scalar, Vector, evaluate, evaluate_range
 from chainwatch.promql.series import Labels, MemorySource, Series
 from chainwatch.promql.xxhash import xxh64
+from tests.support.effort import effort_within
 
 _SERIES = {
     'up{job="a",instance="1"}': "1 2 3 4 5 6 7 8 9 10",
@@ -177,7 +177,6 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ("rate(up[5m] anchored)", "anchored"),
         ("up smoothed", "smoothed"),
         ("up + fill(0) down", "fill"),
-        ("max_of(1, 2)", "max_of"),
         ("holt_winters(up[5m], 0.5, 0.5)", "double_exponential_smoothing"),
         ('up{a="b" or c="d"}', "or"),
     ],
@@ -191,19 +190,16 @@ def test_no_number_is_too_long_to_read() -> None:
     for text in ("0x" + "f" * 60_000, "1" * 60_000 + "z", "m[" + "9" * 60_000 + "s]"):
         with pytest.raises(ParseError):
             parse(text)
-    started = time.monotonic()
-    with pytest.raises(ParseError, match="bad value"):
+    with effort_within(1), pytest.raises(ParseError, match="bad value"):
         parse_values("1" * 100_000 + "x")
-    assert time.monotonic() - started < 1
 
 
 def test_patterns_are_bounded_together() -> None:
-    started = time.monotonic()
-    with pytest.raises(ParseError, match="the query's patterns are too large together"):
-        parse(" or ".join(f"m{{a=~`\\pL{{{count}}}`}}" for count in range(10, 60)))
-    with pytest.raises(ParseError, match="pattern too large"):
-        parse("m{a=~`\\pL{900}`}")
-    assert time.monotonic() - started < 3
+    with effort_within(3):
+        with pytest.raises(ParseError, match="the query's patterns are too large together"):
+            parse(" or ".join(f"m{{a=~`\\pL{{{count}}}`}}" for count in range(10, 60)))
+        with pytest.raises(ParseError, match="pattern too large"):
+            parse("m{a=~`\\pL{900}`}")
 
 
 def test_patterns_are_cut_off_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,10 +208,8 @@ def test_patterns_are_cut_off_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
         [Series(Labels({"__name__": "m", "x": f"{'ab' * 2000}{n}"}), [0], [1]) for n in range(200)]
     )
     pattern = "|".join(f".*k{n}.{{3}}z" for n in range(2500))
-    started = time.monotonic()
-    with pytest.raises(LimitExceeded, match="patterns of a selector take longer"):
+    with effort_within(5), pytest.raises(LimitExceeded, match="patterns of a selector take longer"):
         evaluate(parse(f'm{{x=~"{pattern}"}}'), source, 0)
-    assert time.monotonic() - started < 5
 
 
 def test_label_replace_is_cut_off_in_time() -> None:
@@ -223,10 +217,8 @@ def test_label_replace_is_cut_off_in_time() -> None:
         [Series(Labels({"__name__": "m", "x": f"{'ab' * 2000}{n}"}), [0], [1]) for n in range(2000)]
     )
     query = parse(f'label_replace(m, "y", "$1", "x", "{"(.*)" * 49}")')
-    started = time.monotonic()
-    with pytest.raises(LimitExceeded, match="the query takes longer"):
+    with effort_within(5), pytest.raises(LimitExceeded, match="the query takes longer"):
         evaluate(query, source, 0, limits=Limits(seconds=0.2))
-    assert time.monotonic() - started < 5
 
 
 def test_a_pattern_is_asked_once_for_each_value() -> None:

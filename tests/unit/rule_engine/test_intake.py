@@ -11,6 +11,7 @@ from chainwatch.rule_engine.intake import OWN, PUSH, SCRAPE, Intake, next_time
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb.model import Batch, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 NOW = 1_795_316_389_000
 
@@ -55,7 +56,7 @@ async def test_a_source_that_sends_much_holds_up_no_other() -> None:
     taking, is_read = Intake(Tsdb(), loaded), threading.Event()
     much = asyncio.ensure_future(taking.run(SCRAPE, lambda: is_read.wait(30)))
     try:
-        assert await asyncio.wait_for(taking.run(PUSH, lambda: 5), 10) == 5
+        assert await asyncio.wait_for(taking.run(PUSH, lambda: 5), PATIENCE) == 5
     finally:
         is_read.set()
         await much

@@ -19,6 +19,7 @@ from chainwatch.rule_engine.saving import Saver
 from chainwatch.rules.model import AlertingRule, Group
 from chainwatch.rules.placed import PlacedGroup
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 MANY = 50
 SECONDS = 0.01
@@ -51,7 +52,7 @@ class Delayed(Recorded):
 
 
 def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.002)

@@ -3,7 +3,7 @@
 import math
 
 from chainwatch.promql.evaluation import Limits
-from chainwatch.promql.series import Labels
+from chainwatch.promql.series import Labels, is_stale
 from chainwatch.rule_engine.live_group import Evaluated, LiveGroup
 from chainwatch.rules.files import read_rule_file
 from chainwatch.rules.placed import PlacedGroup, rule_keys, with_distinct_names
@@ -101,6 +101,22 @@ def test_a_rule_that_is_gone_ends_its_series() -> None:
     world.evaluate(0)
     world.group.end(world.tsdb, START + 1, [rule.key for rule in world.group.rules])
     assert world.samples("ALERTS") == [0, 1]
+
+
+def test_a_group_that_takes_the_place_of_another_writes_the_series_that_this_one_ended() -> None:
+    world = World("  - {alert: A, expr: x > 1}\n")
+    world.push("x", 0, 2)
+    world.evaluate(5)
+    world.group.end(world.tsdb, START + 5, [rule.key for rule in world.group.rules])
+    renamed = LiveGroup("f;h", world.group.placed, MINUTE, "")
+    renamed.begin_after(START + 6)
+    renamed.evaluate(world.tsdb, START + 5, Limits())
+    (series,) = [one for one in world.tsdb.select(()) if one.labels["__name__"] == "ALERTS"]
+    assert [(at - START, is_stale(value)) for at, value in zip(*series.samples, strict=True)] == [
+        (5, False),
+        (6, True),
+        (7, False),
+    ]
 
 
 def test_rules_are_told_apart_by_group_name_and_labels() -> None:

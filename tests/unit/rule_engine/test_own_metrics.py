@@ -23,6 +23,7 @@ from chainwatch.store import invariants
 from chainwatch.store.database import Database
 from chainwatch.store.invariants import Check, Reading
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import eventually
 
 CONFIG: dict[str, Any] = {
     "networks": {"a": {"chain_id": 1, "rpc": ["http://127.0.0.1:1"]}},
@@ -62,9 +63,7 @@ def values(tsdb: Tsdb, name: str) -> dict[str, float]:
 
 
 async def until(tsdb: Tsdb, name: str, wanted: dict[str, float]) -> None:
-    async with asyncio.timeout(10):
-        while values(tsdb, name) != wanted:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: values(tsdb, name) == wanted)
 
 
 def check(database: Database, block: int, held: object, holds: bool) -> None:
@@ -109,7 +108,5 @@ async def test_all_metrics_are_sampled_again_and_what_is_gone_ends(
             invariants.forget_checks(connection, "funded")
         await until(tsdb, "chainwatch_invariant_value", {})
         depth = next(one for one in tsdb.select(()) if one.labels["__name__"] == "chainwatch_queue_depth")
-        async with asyncio.timeout(10):
-            while len(depth.values) < 3:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(depth.values) >= 3)
         assert depth.labels["job"] == "chainwatch"

@@ -24,6 +24,7 @@ from chainwatch.store.errors import StoreError
 from chainwatch.tsdb.model import HOUR
 from chainwatch.tsdb.stored import CHUNK
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000_000
 STEP = 15_000
@@ -268,7 +269,7 @@ async def test_who_waits_goes_on_once_it_is_committed_in_each_run(database: Data
         async with running(process):
             for number in range(20):
                 process.tsdb.append([(labels(turn), [NOW + number], [1.0])], NOW)
-                await asyncio.wait_for(process.persistence.stored(), 10)
+                await asyncio.wait_for(process.persistence.stored(), PATIENCE)
                 with database.reading() as connection:
                     stored = sum(len(data) for _, data in samples.batches(connection))
                 assert stored

@@ -17,6 +17,7 @@ from chainwatch.rule_engine.pushing import PushGroups, TooMuchPushed
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import eventually
 
 GROUP = group_labels("job/a")
 
@@ -54,9 +55,7 @@ async def test_groups_are_repeated_after_a_restart_too(
     again = Pushed(database)
     again.now = first.now + 100
     repeating = asyncio.ensure_future(again.groups.repeat())
-    async with asyncio.timeout(10):
-        while len(again.values().get("b", ())) < 3:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(again.values().get("b", ())) >= 3)
     repeating.cancel()
     assert set(again.values()) == {
         "h_bucket",

@@ -21,6 +21,7 @@ from chainwatch.rule_engine.scraping import Client, Scrapes, Target
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support import mail
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, eventually
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -95,7 +96,7 @@ async def test_an_answer_becomes_samples_with_a_report(world: World) -> None:
     values = await world.scrape(labels={"env": "x"})
     assert (values["a"], values["b"], values["up"]) == (1, 2, 1)
     assert (values["scrape_samples_scraped"], values["scrape_samples_post_metric_relabeling"]) == (2, 2)
-    assert (values["scrape_series_added"], 0 < values["scrape_duration_seconds"] < 5) == (2, True)
+    assert (values["scrape_series_added"], 0 < values["scrape_duration_seconds"] < PATIENCE) == (2, True)
     instance = f"127.0.0.1:{world.port}"
     assert {
         str(dict(one.labels).items() >= {"job": "j", "instance": instance, "env": "x"}.items())
@@ -165,6 +166,14 @@ FAULTS: dict[str, tuple[Answer, str]] = {
         lambda _: text("a 1", headers={"Content-Encoding": "gzip"}),
         "no answer that can be read",
     ),
+    "half a compression": (
+        lambda _: text(gzip.compress(b"a 1\nb 1\n")[:-9], headers={"Content-Encoding": "gzip"}),
+        "the end of the gzip body is missing",
+    ),
+    "another compression": (
+        lambda _: text("a 1", headers={"Content-Encoding": "br"}),
+        'the compression "br" is not read',
+    ),
     "no end": (lambda _: text("a 1", content_type="application/openmetrics-text"), "the end is missing"),
 }
 
@@ -174,17 +183,29 @@ async def test_every_fault_ends_the_series_and_is_reported(
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(scraping._log, "warning", lambda _, **said: warnings.append(said["reason"]))
-    limits = {"timeout": "1s", "sample_limit": 3, "label_limit": 5, "body_size_limit": 2_000}
-    target, client = world.target(**limits)
+    limits = {"sample_limit": 3, "label_limit": 5, "body_size_limit": 2_000}
+    target, client = world.target(interval="5m", timeout="1m", **limits)
+    impatient = Client(world.table(timeout="1s", **limits))
     for fault, (answer, reason) in FAULTS.items():
         world.answer = lambda _: text("good 1")
         await target.scrape(client)
         assert (world.values()["good"], world.values()["up"]) == (1, 1)
         world.answer = answer
-        await target.scrape(client)
+        await target.scrape(impatient if "within" in reason else client)
         assert ("good" in world.values(), world.values()["up"]) == (False, 0), fault
         assert reason in warnings[-1], fault
     assert len(warnings) == len(FAULTS)
+    await client.close()
+    await impatient.close()
+
+
+async def test_a_target_cannot_speak_in_place_of_its_report(world: World) -> None:
+    target, client = world.target()
+    for answer, up in ((lambda _: text("up 7\n"), 1), (_breaks_off, 0), (_breaks_off, 0)):
+        world.answer = answer
+        world.now += 1
+        await target.scrape(client)
+        assert world.values()["up"] == up
     await client.close()
 
 
@@ -218,9 +239,7 @@ async def test_targets_are_scraped_on_and_those_that_are_configured_no_more_end(
     tasks = scrapes.tasks(tables, lambda: world.now)
     assert set(tasks) == {"scrape kept", "scrape gone"}
     running = [asyncio.ensure_future(task()) for task in tasks.values()]
-    async with asyncio.timeout(10):
-        while len(world.requests) < 6:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: len(world.requests) >= 6)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

@@ -123,6 +123,29 @@ def test_what_lies_above_a_block_goes_on_that_network_alone(connection: sa.Conne
     assert len(blocks.window(connection, "beta")) == 8
 
 
+def test_the_blocks_with_logs_come_in_order_each_once(connection: sa.Connection) -> None:
+    largest = event("alpha", "Sent", 1)
+    largest = largest._replace(log=largest.log._replace(block_number=2**32 - 1, log_index=2**20 - 1))
+    twice = event("alpha", "Sent", 7)
+    save(
+        connection,
+        batch(
+            "alpha",
+            1,
+            8,
+            event("alpha", "Sent", 5),
+            twice,
+            twice._replace(log=twice.log._replace(log_index=9)),
+            largest,
+        ),
+    )
+    save(connection, batch("beta", 1, 8, event("beta", "Sent", 6)))
+
+    assert blocks.blocks_with_logs(connection, "alpha", 1, 2**32 - 1) == [5, 7, 2**32 - 1]
+    assert blocks.blocks_with_logs(connection, "alpha", 6, 7) == [7]
+    assert blocks.blocks_with_logs(connection, "gamma", 0, 9) == []
+
+
 def test_a_network_that_has_become_another_chain_is_refused(connection: sa.Connection) -> None:
     save(connection, batch("alpha", 1, 2))
 

@@ -22,6 +22,7 @@ from chainwatch.store import bulk, drivers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import deadlines
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 
@@ -98,7 +99,7 @@ async def test_readers_do_not_wait_for_what_else_is_done_in_threads_s8(database:
     hanging = asyncio.create_task(asyncio.to_thread(over.wait))
     try:
         await asyncio.sleep(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert await all_numbers(database) == []
     finally:
         over.set()
@@ -175,7 +176,7 @@ async def test_a_job_may_raise_anything_and_the_next_is_done(
     writes = [asyncio.create_task(sqlite.write(job)) for job in (putting(1), fail, putting(2))]
     await asyncio.sleep(0)
     go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         done = await asyncio.gather(*writes, return_exceptions=True)
         with pytest.raises(RuntimeError, match=type(error).__name__):
             await sqlite.read(fail)
@@ -263,7 +264,7 @@ async def test_a_write_after_closing_is_refused_instead_of_never_answered(databa
     database.close()
 
     with pytest.raises(StoreError, match="closed"):
-        await asyncio.wait_for(database.write(lambda c: c.execute(put(1))), 5)
+        await asyncio.wait_for(database.write(lambda c: c.execute(put(1))), PATIENCE)
 
 
 async def together(database: Database, *jobs: Callable[[sa.Connection], object]) -> list[object]:
@@ -313,7 +314,7 @@ async def test_closing_waits_no_longer_for_the_lock_of_another_process(sqlite_ur
         await asyncio.sleep(0.05)
         begun = time.monotonic()
         await asyncio.to_thread(database.close)
-        assert time.monotonic() - begun < 3 * drivers.BUSY_STEP
+        assert time.monotonic() - begun < drivers.BUSY_TIMEOUT / 2
     for write in writes:
         with pytest.raises(StoreError, match="locked"):
             write.result()

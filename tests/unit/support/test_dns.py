@@ -17,6 +17,7 @@ from chainwatch.alerting.providers import Server, Transport
 from chainwatch.chain.transport import open_session as open_endpoint_session
 from chainwatch.support import dns
 from chainwatch.support.dns import Resolver, SystemResolver
+from tests.support.waiting import PATIENCE
 
 
 class Backend(AbstractResolver):
@@ -193,7 +194,7 @@ async def test_the_systems_lookups_have_threads_of_their_own() -> None:  # S8
 
     def hang(*_: object, **__: object) -> list[object]:
         hanging.release()
-        release.wait(60)
+        release.wait(5 * PATIENCE)
         return []
 
     system = SystemResolver(hang)
@@ -201,7 +202,7 @@ async def test_the_systems_lookups_have_threads_of_their_own() -> None:  # S8
     try:
         await asyncio.sleep(0)  # now all are handed to threads
         assert hanging.acquire(timeout=30)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.to_thread(lambda: None)
         assert sum(t.name.startswith("chainwatch-dns") for t in threading.enumerate()) <= dns.SYSTEM_THREADS
     finally:
@@ -240,7 +241,7 @@ async def test_no_session_looks_names_up_in_shared_threads(kind: str, no_getaddr
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://localhost:{runner.addresses[0][1]}/"
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         if kind == "endpoint":
             async with open_endpoint_session() as session, session.get(url) as answer:
                 assert await answer.text() == "here"

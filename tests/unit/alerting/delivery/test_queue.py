@@ -20,7 +20,8 @@ from chainwatch.store.alerting import acknowledgements, claims, outbox
 from chainwatch.store.alerting.alert_tables import receiver_pauses
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from tests.unit.alerting.helpers import ManualClock, ScriptedProvider, ends, eventually, fires, route
+from tests.support.waiting import eventually
+from tests.unit.alerting.helpers import ManualClock, ScriptedProvider, ends, fires, route
 
 DOWN = DeliveryError("the webhook answered 503 Service Unavailable")
 REFUSED = DeliveryError("the webhook answered 404 Not Found", permanent=True)

@@ -23,7 +23,8 @@ from chainwatch.store.alerting.alert_tables import delivery_receipts
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.support.board import BoardProvider, BoardSettings
-from tests.unit.alerting.helpers import T0, ManualClock, ends, eventually, fires, route
+from tests.support.waiting import eventually
+from tests.unit.alerting.helpers import T0, ManualClock, ends, fires, route
 
 
 @pytest.fixture(autouse=True)

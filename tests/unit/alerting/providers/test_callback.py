@@ -11,6 +11,7 @@ from chainwatch.alerting.providers import callback
 from chainwatch.alerting.providers.callback import CallbackProvider
 from chainwatch.alerting.providers.provider import DeliveryError
 from chainwatch.support.supervise import failure_of
+from tests.support.waiting import PATIENCE
 from tests.unit.alerting.helpers import notification
 
 
@@ -20,7 +21,7 @@ async def _deliver(function: Callable[[Notification], object]) -> BaseException 
     async def send() -> None:
         await provider.send(provider.render(notification(), None))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         return await failure_of(send)
 
 

@@ -23,7 +23,8 @@ from tests.support import slack, telegram
 from tests.support.chat import Fault
 from tests.support.slack import Slack
 from tests.support.telegram import ANN, EVE, Telegram
-from tests.unit.alerting.helpers import eventually, notification
+from tests.support.waiting import PATIENCE, eventually
+from tests.unit.alerting.helpers import notification
 
 KEY = "0" * 32
 
@@ -219,7 +220,7 @@ async def test_a_token_that_is_refused_is_an_error_that_people_are_alerted_of(sl
     server.faults.append(slack.refuses("invalid_auth"))
     async with listening(providers, People()) as task:
         with pytest.raises(DeliveryError, match="the token is not valid"):
-            await asyncio.wait_for(asyncio.shield(task), 5)
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
 
 
 async def test_a_slack_that_stays_away_is_an_error_too(slack_app: SlackApp) -> None:
@@ -227,7 +228,7 @@ async def test_a_slack_that_stays_away_is_an_error_too(slack_app: SlackApp) -> N
     server.faults.extend([Fault(503)] * 20)
     async with listening(providers, People()) as task:
         with pytest.raises(DeliveryError, match="503"):
-            await asyncio.wait_for(asyncio.shield(task), 5)
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
 
 
 @pytest.mark.parametrize("said", [["hello", "disconnect"], ["disconnect"], []])
@@ -239,7 +240,7 @@ async def test_a_slack_that_ends_every_connection_at_once_is_an_error_too(
     server.hangs_up = True
     async with listening(providers, People()) as task:
         with pytest.raises(DeliveryError, match=r"closed|ended"):
-            await asyncio.wait_for(asyncio.shield(task), 5)
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
 
 
 async def test_a_slack_that_never_greets_is_an_error_too(
@@ -250,7 +251,7 @@ async def test_a_slack_that_never_greets_is_an_error_too(
     server.greeting = []
     async with listening(providers, People()) as task:
         with pytest.raises(DeliveryError, match="greeting"):
-            await asyncio.wait_for(asyncio.shield(task), 5)
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
 
 
 async def test_an_address_of_a_private_network_is_refused(transport: Transport) -> None:
@@ -258,7 +259,7 @@ async def test_an_address_of_a_private_network_is_refused(transport: Transport) 
         table = {**server.settings, "app_token": slack.APP_TOKEN, "allow_private": False}
         async with listening(built(transport, ops=table), People()) as task:
             with pytest.raises(DeliveryError, match="not public"):
-                await asyncio.wait_for(asyncio.shield(task), 5)
+                await asyncio.wait_for(asyncio.shield(task), PATIENCE)
 
 
 def test_pauses_grow_up_to_half_a_minute() -> None:
@@ -433,7 +434,7 @@ async def test_a_bot_whose_token_is_refused_is_an_error_that_people_are_alerted_
     server.poll_faults.append(telegram.refuses(401, "Unauthorized"))
     async with listening(providers, People()) as task:
         with pytest.raises(DeliveryError, match="the token is not valid") as caught:
-            await asyncio.wait_for(asyncio.shield(task), 5)
+            await asyncio.wait_for(asyncio.shield(task), PATIENCE)
     assert "secret" not in str(caught.value).lower()
 
 

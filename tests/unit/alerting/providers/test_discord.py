@@ -22,6 +22,7 @@ from chainwatch.alerting.providers.transport import ANSWER_MAX, Transport
 from tests.support.discord import discord as as_discord
 from tests.support.discord import rate_limited
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import PATIENCE
 from tests.unit.alerting.helpers import T0, notification, notified
 
 TOKEN = "s3cr3t-token"
@@ -324,7 +325,7 @@ async def test_an_absurd_rate_limit_delays_one_message_and_not_all_that_come_s8(
     await _deliver(provider)
     await _deliver(provider)
     monkeypatch.setattr(discord, "LONGEST_WAIT", 30.0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await _deliver(provider)
     first, second, third = server.requests
     assert 0.09 <= second.arrived_at - first.arrived_at < 5

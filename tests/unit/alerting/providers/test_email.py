@@ -16,6 +16,7 @@ from chainwatch.config import ConfigError, from_dict, read_dict
 from chainwatch.operations.online import ReceiverCheck, check_receivers
 from chainwatch.plan import Plan, make_plan
 from tests.support.mail import PASSWORD, USER, MailServer, certificate
+from tests.support.waiting import PATIENCE
 from tests.unit.alerting.helpers import T0, notification, notified
 from tests.unit.test_plan import CONFIG
 
@@ -221,9 +222,9 @@ async def test_no_connection_stays_open_to_a_server_that_hangs_at_the_end_of_it(
     async with await asyncio.start_server(hang_at_quit, "127.0.0.1", 0) as hanging:
         provider = _provider(server, transport, port=hanging.sockets[0].getsockname()[1])
         await _deliver(provider)
-        await asyncio.wait_for(leaving.wait(), 5)
+        await asyncio.wait_for(leaving.wait(), PATIENCE)
         await _deliver(provider)  # a new connection; the end of the first is not waited for
-        await asyncio.wait_for(closed.wait(), 0.5)
+        await asyncio.wait_for(closed.wait(), PATIENCE)
         await transport.close()
 
 

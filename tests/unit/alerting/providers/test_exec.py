@@ -12,6 +12,7 @@ import pytest
 
 from chainwatch.alerting.providers import DeliveryError, Transport, build_provider
 from chainwatch.alerting.providers.exec import ExecProvider, ExecSettings
+from tests.support.waiting import eventually
 from tests.unit.alerting.helpers import notification, notified
 
 
@@ -44,9 +45,7 @@ def _is_running(pid: int) -> bool:
 
 
 async def _until_gone(pid: int) -> None:
-    async with asyncio.timeout(5):
-        while _is_running(pid):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: not _is_running(pid))
 
 
 async def test_the_program_gets_alertmanagers_message_and_a_small_environment(
@@ -125,9 +124,7 @@ async def test_a_stop_of_this_process_ends_the_program(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     code = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     task = asyncio.create_task(_deliver(_python(code)))
-    async with asyncio.timeout(10):
-        while not (pid.exists() and pid.read_text()):
-            await asyncio.sleep(0.01)
+    await eventually(lambda: pid.exists() and pid.read_text())
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await _until_gone(int(pid.read_text()))

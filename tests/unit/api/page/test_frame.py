@@ -26,6 +26,7 @@ from chainwatch.operations import access
 from chainwatch.operations.context import Context
 from chainwatch.store import access as store
 from chainwatch.store.database import Database
+from tests.support.waiting import PATIENCE
 from tests.unit.api.conftest import Served, Serving
 from tests.unit.api.test_identity import operating
 
@@ -368,7 +369,7 @@ async def test_a_change_is_said_within_a_second_and_nothing_more(
         )
         assert (await served.ask("HEAD", "/ui/events"))[0] == 405  # it would get events where none may be
         lines = answer.content
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert await lines.readuntil(b"\n\n") == b"retry: 3000\n\n"
             for _ in range(4):  # for longer than any other request may take
                 assert await lines.readuntil(b"\n\n") == b": alive\n\n"
@@ -386,7 +387,7 @@ async def test_pages_that_listen_are_bounded_and_end_with_the_server(
         async with served.client.get(f"{served.url}/ui/events") as answer:
             await answer.content.readuntil(b"\n\n")
             assert (await served.get("/ui/events"))[0] == 204
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while (await served.get("/ui/nothing"))[0] != 404:
                 await asyncio.sleep(0.01)
 
@@ -407,7 +408,7 @@ async def test_a_page_that_listens_is_left_alone_once_its_token_is_removed(
         async with client.get(f"{served.url}/ui/events", headers=headers) as answer:
             await answer.content.readuntil(b"\n\n")
             await asyncio.to_thread(operating(served).write, access.remove_token, "anna", "test")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert await answer.content.read() == b""
 
 
