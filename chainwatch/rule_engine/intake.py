@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -15,6 +16,8 @@ from chainwatch.tsdb.tsdb import Tsdb
 
 SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
 """Where samples come from."""
+LARGE = 32_768
+"""Bytes from which on something is read beside smaller ones of its source, which do not wait for it."""
 TOGETHER = 2_000
 """The most series whose samples are appended at once."""
 SHARE = 0.9
@@ -39,7 +42,7 @@ def next_time(clock: Callable[[], float], last: int) -> int:
 
 
 class Intake:
-    """Appends samples off the event loop, in one thread for each source, so that a large answer of one holds up no other.
+    """Appends samples off the event loop, in a thread for each source, so that a large answer of one holds up no other.
 
     ``loaded`` is set once the samples from before this process are there, which are older. ``stored`` waits until all
     that was appended is stored, and raises ``StoreError`` where it cannot be.
@@ -51,12 +54,23 @@ class Intake:
         self._tsdb = tsdb
         self._loaded = loaded
         self._stored = stored
-        self._threads = {source: ThreadPoolExecutor(1, f"chainwatch-samples-{source}") for source in SOURCES}
+        self._counting = threading.Lock()
+        self._threads = {
+            (source, is_large): ThreadPoolExecutor(
+                1, f"chainwatch-samples-{source}{'-large' if is_large else ''}"
+            )
+            for source in SOURCES
+            for is_large in (False, True)
+        }
 
-    async def run(self, source: str, work: Callable[[], T]) -> T:
-        """Return what ``work`` returns, which parses and appends samples of ``source``: one work after the other."""
+    async def run(self, source: str, work: Callable[[], T], size: int = 0) -> T:
+        """Return what ``work`` returns, which parses and appends samples of ``source``: one work after the other.
+
+        ``size``: the bytes that it reads, where it may run beside smaller ones of its source.
+        """
         await self._loaded.wait()
-        return await asyncio.get_running_loop().run_in_executor(self._threads[source], work)
+        threads = self._threads[source, size >= LARGE]
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     def append(self, source: str, batch: Batch, now: int) -> Appended:
         """Append samples of ``source`` and count them. Call it in its thread; ``now`` is Unix ms.
@@ -72,14 +86,16 @@ class Intake:
             appended.changed += part.changed
             for reason, number in part.refused.items():
                 appended.refuse(reason, part.examples[reason], number)
-        SAMPLES[source,] += appended.accepted
+        with self._counting:
+            SAMPLES[source,] += appended.accepted
         self.refuse(source, appended.refused)
         return appended
 
     def refuse(self, source: str, numbers: Mapping[str, int] | Mapping[Reason, int]) -> None:
         """Count samples that were refused, by reason. Call it in the thread of ``source``."""
-        for reason, number in numbers.items():
-            SAMPLES_REFUSED[source, reason] += number
+        with self._counting:
+            for reason, number in numbers.items():
+                SAMPLES_REFUSED[source, reason] += number
 
     def describe(self, metadata: Mapping[str, Metadata]) -> None:
         """Note what is said of metrics."""

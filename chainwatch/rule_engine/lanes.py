@@ -227,7 +227,7 @@ class Lanes:
                 self._tsdb, now, self._limits, BUDGETS[lane], lambda: self._is_over, waits=lane == 0
             )
         except Exception as error:  # noqa: BLE001 - one group must not silence the others
-            _log.exception("the evaluation of a group failed", group=group.name)
+            group.prepared.faults.log("the evaluation of a group failed", error, group=group.name)
             result = _fault(group, now, error)
         finally:
             self._writer.group = None

@@ -7,7 +7,7 @@ import threading
 
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine import intake
-from chainwatch.rule_engine.intake import OWN, PUSH, SCRAPE, Intake, next_time
+from chainwatch.rule_engine.intake import JSON, OWN, PUSH, SCRAPE, Intake, next_time
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb.model import Batch, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
@@ -57,6 +57,18 @@ async def test_a_source_that_sends_much_holds_up_no_other() -> None:
     much = asyncio.ensure_future(taking.run(SCRAPE, lambda: is_read.wait(30)))
     try:
         assert await asyncio.wait_for(taking.run(PUSH, lambda: 5), PATIENCE) == 5
+    finally:
+        is_read.set()
+        await much
+
+
+async def test_what_is_large_holds_up_nothing_small_of_its_source() -> None:
+    loaded = asyncio.Event()
+    loaded.set()
+    taking, is_read = Intake(Tsdb(), loaded), threading.Event()
+    much = asyncio.ensure_future(taking.run(JSON, lambda: is_read.wait(30), intake.LARGE))
+    try:
+        assert await asyncio.wait_for(taking.run(JSON, lambda: 5, intake.LARGE - 1), 10) == 5
     finally:
         is_read.set()
         await much
