@@ -12,16 +12,18 @@ from typing import TypeVar
 from chainwatch.promql.series import Metadata
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
+from chainwatch.tsdb.room import Sender
 from chainwatch.tsdb.tsdb import Tsdb
 
 SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
 """Where samples come from."""
 LARGE = 32_768
 """Bytes from which on something is read beside smaller ones of its source, which do not wait for it."""
-TOGETHER = 2_000
+TOGETHER = 10_000
 """The most series whose samples are appended at once."""
-SHARE = 0.9
-"""The share of series and memory that other programs may fill: the rest is for own metrics and what rules record."""
+SHARE, SOURCE_SHARE = 0.9, 0.8
+"""The share of series and memory that other programs may fill, as the rest is for own metrics and what rules record; and
+one source of theirs, so that none keeps all others out."""
 AHEAD = TsdbLimits().future
 """Milliseconds by which a time may be ahead of the clock; one beyond them is of a clock that was ahead."""
 
@@ -78,10 +80,10 @@ class Intake:
         Of a large batch not all is seen at once: others wait for what is appended together. Other programs' samples leave
         room for the series of this one.
         """
-        share = 1.0 if source == OWN else SHARE
+        sender = Sender(source) if source == OWN else Sender(source, SHARE, SOURCE_SHARE)
         appended = Appended()
         for first in range(0, len(batch), TOGETHER):
-            part = self._tsdb.append(batch[first : first + TOGETHER], now, share)
+            part = self._tsdb.append(batch[first : first + TOGETHER], now, sender)
             appended.accepted += part.accepted
             appended.changed += part.changed
             for reason, number in part.refused.items():

@@ -20,15 +20,16 @@ def batch(name: str, count: int) -> Batch:
     return [(Labels({"__name__": name, "n": str(number)}), (NOW,), (1.0,)) for number in range(count)]
 
 
-async def test_other_programs_leave_room_for_own_metrics() -> None:
+async def test_other_programs_leave_room_for_own_metrics_and_each_for_the_others() -> None:
     tsdb = Tsdb(TsdbLimits(series=20))
     taking = Intake(tsdb, asyncio.Event())
     before, refused = SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]
     pushed = taking.append(PUSH, batch("a", 30), NOW)
-    assert (pushed.accepted, pushed.refused) == (18, {"too many series": 12})
-    assert taking.append(PUSH, batch("a", 18), NOW).accepted == 18
+    assert (pushed.accepted, pushed.refused) == (16, {"too many series": 14})
+    assert taking.append(PUSH, batch("a", 16), NOW).accepted == 16
+    assert taking.append(SCRAPE, batch("b", 3), NOW).accepted == 2
     assert taking.append(OWN, batch("own", 3), NOW).accepted == 2
-    assert (SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]) == (before + 36, refused + 12)
+    assert (SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]) == (before + 32, refused + 14)
 
 
 async def test_a_large_batch_is_appended_in_parts_that_hold_nobody_up() -> None:
