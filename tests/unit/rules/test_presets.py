@@ -69,7 +69,7 @@ def test_each_alert_is_tested_and_each_parameter_used(name: str) -> None:
 
 
 def test_a_preset_that_stands_there_twice_says_nothing_of_the_others_routes(tmp_path: Path) -> None:
-    one = [f"preset:bridges where=flow{op}\"x\" outflow={most}" for op, most in (("=", 9_000_000), ("!=", 10))]
+    one = [f'preset:bridges where=flow{op}"x" outflow={most}' for op, most in (("=", 9_000_000), ("!=", 10))]
     file = tmp_path / "own.test.yml"
     file.write_text(
         f"""
