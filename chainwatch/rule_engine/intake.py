@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from chainwatch.promql.series import Metadata
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
-from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
+from chainwatch.tsdb.model import SET_BACK, Appended, Batch, Reason
 from chainwatch.tsdb.tsdb import Tsdb
 
 SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write", "scrape", "own"
@@ -19,9 +19,6 @@ TOGETHER = 2_000
 """The most series whose samples are appended at once."""
 SHARE = 0.9
 """The share of series and memory that other programs may fill: the rest is for own metrics and what rules record."""
-AHEAD = TsdbLimits().future
-"""Milliseconds by which a time may be ahead of the clock; one beyond them is of a clock that was ahead."""
-
 T = TypeVar("T")
 
 
@@ -32,10 +29,10 @@ async def _nowhere() -> None:
 def next_time(clock: Callable[[], float], last: int) -> int:
     """Return the time of new samples by ``clock`` (Unix seconds), after ``last``: no two of a series may have the same.
 
-    Times are Unix milliseconds. A ``last`` that is far ahead is of a clock that was.
+    Times are Unix milliseconds. A ``last`` that is further ahead than ``SET_BACK`` is of a clock that was.
     """
     now = math.floor(clock() * 1000)
-    return last + 1 if now <= last <= now + AHEAD else now
+    return last + 1 if now <= last <= now + SET_BACK else now
 
 
 class Intake:
