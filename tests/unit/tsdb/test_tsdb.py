@@ -78,6 +78,16 @@ def test_bad_samples_are_refused_with_the_reason_and_harm_nothing(
     assert ask(tsdb, "a") == {labels("a"): 1}
 
 
+def test_after_the_clock_was_set_back_samples_of_now_take_the_place_of_later_ones() -> None:
+    tsdb, a, b, ahead = Tsdb(), labels("a"), labels("b"), NOW + 240_000
+    tsdb.append([(a, [NOW, ahead], [1.0, 2.0]), (b, [ahead], [1.0])], ahead)
+    others = tsdb.append([(b, [NOW + 5], [3.0])], NOW + 6)  # by the clock of another machine
+    assert others.refused == {"out of order": 1}
+    assert not tsdb.append([(a, [NOW + 7], [3.0]), (b, [NOW + 7], [4.0])], NOW + 7).refused
+    found = {series.labels: [list(part) for part in series.samples] for series in tsdb.select(())}
+    assert found == {a: [[NOW, NOW + 7], [1.0, 3.0]], b: [[NOW + 7], [4.0]]}
+
+
 def test_the_same_sample_again_is_accepted_and_changes_nothing() -> None:
     tsdb = Tsdb()
     for value in (1.0, float("nan"), float("inf")):
