@@ -110,9 +110,7 @@ def test_a_note_joins_the_timeline_and_an_incident_is_acknowledged_as_a_whole(
     expect(page.get_by_role("button", name="Acknowledge 1 alert")).to_have_count(0)
 
 
-def test_what_happens_is_shown_soon_and_what_one_writes_stays(
-    tab: Open, acted: ServedPage
-) -> None:
+def test_what_happens_is_shown_soon_and_what_one_writes_stays(tab: Open, acted: ServedPage) -> None:
     page = tab(acted).open("/ui/")
     expect(page.locator("#live")).to_have_text("live")
     number = acted.raise_alert("Sudden", "P0", "something new is wrong")

@@ -176,8 +176,8 @@ async def test_a_client_that_does_not_read_the_end_of_an_answer_takes_no_place_f
 
     connection_made = connection.Connection.connection_made
     monkeypatch.setattr(connection.Connection, "connection_made", note)
-    monkeypatch.setattr(connection, "READ_WITHIN", 0.2)
-    monkeypatch.setattr(connection, "IDLE_WITHIN", 0.2)
+    monkeypatch.setattr(connection, "READ_WITHIN", 1.0)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 1.0)
     monkeypatch.setattr(connection, "usable_connections", lambda: 1)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
