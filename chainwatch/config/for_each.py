@@ -6,8 +6,9 @@ A list can also be read from a contract: ``for_each.owner = { network = …, con
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from math import prod
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 from chainwatch.config.invariant_values import Argument
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.config.types import Address, Expected, Table, Text
+from chainwatch.support.bounds import cut
 
 INVARIANTS, FOR_EACH = "invariants", "for_each"
 ELEMENTS_MAX = 1_000
@@ -22,6 +24,9 @@ ELEMENTS_MAX = 1_000
 LISTING, SAMPLE = "*", "?"
 """In names, in place of an element: for what reads the lists, and for the sample that is compiled in its stead."""
 SEPARATOR = ":"
+NAME_MAX = 500
+"""Bytes of the elements in an invariant's name."""
+_SPECIAL = re.compile(f"[%,{re.escape(LISTING + SAMPLE)}]")
 _TAKEN = ("alertname", "severity", "invariant", "event")
 """Labels that alerts of invariants have already."""
 _SAMPLES: Mapping[str, Any] = {"address": "0x" + "1".rjust(40, "0"), "string": "sample", "bool": True}
@@ -134,14 +139,17 @@ def expand(
     rest = {key: value for key, value in table.items() if key != FOR_EACH}
     read = {label: where for label, where in lists.items() if isinstance(where, Mapping)}
     if read:
-        condition = " and ".join(f"len({label}) >= 0" for label in read)
+        given_ones = prod(len(items) for items in lists.values() if isinstance(items, list))
+        condition = (
+            " * ".join([*(f"len({label})" for label in read), str(given_ones)]) + f" <= {ELEMENTS_MAX}"
+        )
         reads: dict[str, Any] = {"values": dict(read), "assert": condition}
         reads |= {key: rest[key] for key in ("every", "severity", "align") if key in rest}
-        yield name_of(family, [LISTING]), reads, Element(family, {}, table)
+        yield name_of(family, LISTING), reads, Element(family, {}, table)
         sample: dict[str, Any] = {label: _sample(where) for label, where in read.items()}
         given = {label: items[0] for label, items in lists.items() if isinstance(items, list)}
         yield (
-            name_of(family, [SAMPLE]),
+            name_of(family, SAMPLE),
             _filled(rest, {**given, **sample}),
             Element(family, {}, is_sample=True),
         )
@@ -154,12 +162,21 @@ def expand(
     for chosen in product(*(items for items in lists.values() if not isinstance(items, Mapping))):
         chosen_of: dict[str, Any] = dict(zip(lists, chosen, strict=True))
         labels = {label: str(item) for label, item in chosen_of.items()}
-        yield name_of(family, labels.values()), _filled(rest, chosen_of), Element(family, labels)
+        yield element_name(family, labels.values()), _filled(rest, chosen_of), Element(family, labels)
 
 
-def name_of(family: str, items: Any) -> str:
-    """Return the name of one of the invariants of ``family``."""
-    return family + SEPARATOR + ",".join(items)
+def element_name(family: str, texts: Iterable[str]) -> str:
+    """Return the name of the invariant of ``family`` that is made of elements.
+
+    They may be any texts, as a contract lists them: different ones have different names, of a length that an index takes.
+    """
+    escaped = (_SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text) for text in texts)
+    return family + SEPARATOR + cut(",".join(escaped), NAME_MAX)
+
+
+def name_of(family: str, what: str) -> str:
+    """Return the name of what reads the lists of ``family``, `LISTING`, or of the sample of an element, `SAMPLE`."""
+    return family + SEPARATOR + what
 
 
 def labels_of(elements: Collection[Element]) -> frozenset[str]:

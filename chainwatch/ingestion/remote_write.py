@@ -72,12 +72,20 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     """Return the samples of a compressed request. Raises ``IngestionError`` where nothing of it can be read."""
     content = decompress(body, SIZE_MAX)
     try:
-        if message == V2:
-            return _parse_v2(wire.Request.FromString(content), known)
-        return _parse_v1(wire.WriteRequest.FromString(content), known)
+        request = (wire.Request if message == V2 else wire.WriteRequest).FromString(content)
+        described = request.symbols if message == V2 else request.metadata
+        if (
+            content and not request.timeseries and not described
+        ):  # the other version's fields have other numbers
+            raise IngestionError(_no_request(message))
+        return (_parse_v2 if message == V2 else _parse_v1)(request, known)
     except DecodeError:
         known.settle(is_kept=False)
-        raise IngestionError(f"the body is no {message}: check the content type's proto") from None
+        raise IngestionError(_no_request(message)) from None
+
+
+def _no_request(message: str) -> str:
+    return f"the body is no {message}: check the content type's proto"
 
 
 def _check_number(*repeated: Sequence[Any]) -> None:

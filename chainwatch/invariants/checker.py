@@ -30,7 +30,8 @@ from chainwatch.pipeline.checker import Page, Prints
 from chainwatch.pipeline.joined import Joined
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.plan import Plan
-from chainwatch.store import blocks, definitions, invariant_events, invariants
+from chainwatch.store import blocks, definitions, due_checks, invariant_events, invariants
+from chainwatch.store.invariants import Reading
 
 READINGS_AT_ONCE = 50_000
 """Readings of one network that are asked for at a time: several blocks of many."""
@@ -122,11 +123,7 @@ class InvariantChecker:
         if checkpoint is None:
             return None
         last = checkpoint.last
-        readings = [
-            one
-            for one in invariants.wanted_readings(connection, network, max(limit, READINGS_AT_ONCE))
-            if one.name in running.invariants
-        ]
+        readings = self._wanted_readings(connection, network, running, max(limit, READINGS_AT_ONCE))
         wanted = [
             WantedBlock(
                 Header(number, hash_, b"", timestamp), tuple(group), number <= last.number - self._kept
@@ -151,6 +148,18 @@ class InvariantChecker:
         if is_idle and not is_sampling:
             return None
         return Wanted(network, running, wanted, events, searches, is_sampling)
+
+    def _wanted_readings(
+        self, connection: sa.Connection, network: str, running: Running, limit: int
+    ) -> list[Reading]:
+        """Return what is to be read of ``network`` for invariants that run, by block and name."""
+        found = invariants.wanted_readings(connection, network, limit)
+        for due in due_checks.load(connection, network):
+            if len(found) >= limit:
+                break
+            found += [Reading(name, *due[:4]) for name in due.names]
+        known = [one for one in found if one.name in running.invariants]
+        return sorted(known, key=lambda one: (one.block, one.name))
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
         """Yield what was read. Raises ``ChainError``."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -11,6 +13,7 @@ import structlog
 
 from chainwatch.checker.flow_terms import FlowProblem
 from chainwatch.checker.invariants.compiler import InvariantError, compile_invariant
+from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import (
@@ -33,17 +36,57 @@ INVARIANT, SESSION = "invariant", "session"
 _log = structlog.get_logger(__name__)
 
 
-class Running(NamedTuple):
+class Group(NamedTuple):
+    """Invariants, by ``names``, that are checked at the same blocks of a network, as ``every`` says.
+
+    ``is_counted``: the periods of ``every`` are those of this network. ``is_of_one_state``: see `Invariant`.
+    """
+
+    every: Literal["block"] | float | EventTrigger
+    is_counted: bool
+    is_of_one_state: bool
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Running:
     """What is checked as of the change ``revision``: conditions on values, and sessions that wait for events."""
 
     revision: int
     invariants: Mapping[str, Invariant]
     sessions: Mapping[str, EventSession]
 
-    @property
-    def names(self) -> set[str]:
+    @cached_property
+    def names(self) -> frozenset[str]:
         """The names of all."""
-        return {*self.invariants, *self.sessions}
+        return frozenset({*self.invariants, *self.sessions})
+
+    @cached_property
+    def on(self) -> Mapping[str, Mapping[str, Invariant]]:
+        """The invariants that read a network, by network and name."""
+        found: dict[str, dict[str, Invariant]] = {}
+        for name, one in self.invariants.items():
+            for network in one.networks:
+                found.setdefault(network, {})[name] = one
+        return found
+
+    @cached_property
+    def of_several_networks(self) -> Mapping[str, Invariant]:
+        """Those that read more than one network."""
+        return {name: one for name, one in self.invariants.items() if len(one.networks) > 1}
+
+    @cached_property
+    def groups(self) -> Mapping[str, Sequence[Group]]:
+        """The invariants that read a network, by network, in groups."""
+        return {network: _groups(network, some) for network, some in self.on.items()}
+
+
+def _groups(network: str, invariants: Mapping[str, Invariant]) -> list[Group]:
+    found: dict[tuple[Any, bool, bool], list[str]] = {}
+    for name, one in invariants.items():
+        is_counted = one.every == "block" or network == one.networks[0]  # periods: of the first network only
+        found.setdefault((one.every, is_counted, one.is_of_one_state), []).append(name)
+    return [Group(*kind, tuple(names)) for kind, names in found.items()]
 
 
 class Definitions:

@@ -33,9 +33,7 @@ def fingerprints(settings: Settings) -> dict[str, tuple[str, str]]:
         used = [table]
         if element is not None and element.template is not None:
             used += [
-                settings.invariants[n]
-                for n in [name_of(element.family, [SAMPLE])]
-                if n in settings.invariants
+                settings.invariants[n] for n in [name_of(element.family, SAMPLE)] if n in settings.invariants
             ]
         values = [_resolved(settings, value) for one in used for value in one.values.values()]
         triggers = [one.every for one in used if isinstance(one.every, TriggerSettings)]

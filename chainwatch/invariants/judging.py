@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -16,6 +15,7 @@ from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condi
 from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import KeptTransfers
+from chainwatch.invariants.superfluous import KEPT, read_for_alone, superfluous
 from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
@@ -27,10 +27,8 @@ HOLDS, READ = "holds again", "read again"
 """Why alerts of invariants end."""
 
 ERROR_MAX = 300
-KEPT = 8
-"""Checks that are kept in any case, the newest ones."""
 SPARE = 8
-"""Checks beyond those from which on superfluous ones are dropped."""
+"""Checks beyond those that are kept, from which on superfluous ones are dropped."""
 
 
 class Judging(NamedTuple):
@@ -61,11 +59,11 @@ def judge(
     """
     connection = work.connection
     raised = invariants.raised_of(connection, list(judged))
+    stored = {name: checks.of(name) for name in judged}
     wanted = {
         (name, network, block)
         for name, one in judged.items()
-        for check in checks.of(name)
-        if one.invariant.reads_previous or _is_to_be_evaluated(one, check)
+        for check in (stored[name] if one.invariant.reads_previous else _to_be_evaluated(one, stored[name]))
         for network, block in (check.positions or {}).items()
     }
     readings = dict(fresh)
@@ -75,9 +73,10 @@ def judge(
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
+        before = stored[name]
         if one.invariant.reads_stored:
-            _add_stored(connection, one, checks, transfers, readings)
-        before, after = checks.of(name), _evaluated(one, checks.of(name), readings)
+            _add_stored(connection, one, before, transfers, readings)
+        after = _evaluated(one, before, readings)
         after = checks.undecided.keep_back(work, one.invariant, before, after, now)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
@@ -93,9 +92,10 @@ def judge(
         if known or standing.broken_since is not None or standing.unread_since is not None:
             _apply(work, one, known, standing, after, waited)
         if len(after) > KEPT + SPARE:
-            superfluous = _superfluous(one.invariant, after, standing, work, kept, checks.of_history)
-            dropped += [(name, check) for check in superfluous]
-            unread += _read_for_alone(name, superfluous, after)
+            final = {n: work.checkpoints[n].last.number - kept(n) for n in {check.network for check in after}}
+            gone = superfluous(one.invariant, after, _needed(after, standing), final, checks.of_history)
+            dropped += [(name, check) for check in gone]
+            unread += read_for_alone(name, gone, after)
     checks.save(connection, saved)
     if checks.stores_all:
         checks.forget(dropped)
@@ -115,34 +115,36 @@ def _standing(checks: Sequence[Check]) -> Standing:
 def _add_stored(
     connection: sa.Connection,
     judging: Judging,
-    checks: KeptChecks,
+    checks: Sequence[Check],
     transfers: KeptTransfers,
     readings: dict[Place, Reading],
 ) -> None:
     """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     invariant = judging.invariant
-    for check in checks.of(invariant.name):
-        if _is_to_be_evaluated(judging, check):
-            reading = stored_values.with_stored(connection, invariant, check, readings, transfers)
-            if reading is not None:
-                readings[reading.name, reading.network, reading.block] = reading
+    for check in _to_be_evaluated(judging, checks):
+        reading = stored_values.with_stored(connection, invariant, check, readings, transfers)
+        if reading is not None:
+            readings[reading.name, reading.network, reading.block] = reading
 
 
 def _is_answered(before: Check, after: Check) -> bool:
     return before.holds is None and after.holds is not None
 
 
-def _is_to_be_evaluated(judging: Judging, check: Check) -> bool:
-    return bool(check.positions) and (judging.again or (check.holds is None and check.error is None))
+def _to_be_evaluated(judging: Judging, checks: Sequence[Check]) -> list[Check]:
+    return [
+        check
+        for check in checks
+        if (judging.again or (check.holds is None and check.error is None)) and check.positions
+    ]
 
 
 def _evaluated(judging: Judging, checks: Sequence[Check], readings: Mapping[Place, Reading]) -> list[Check]:
     """Return ``checks`` with their answers; one after a check that is answered late is answered anew if it reads that."""
+    open_ = {id(check) for check in _to_be_evaluated(judging, checks)}
     if not judging.invariant.reads_previous:
         return [
-            _evaluate(judging.invariant, check, None, readings)
-            if _is_to_be_evaluated(judging, check)
-            else check
+            _evaluate(judging.invariant, check, None, readings) if id(check) in open_ else check
             for check in checks
         ]
     found: list[Check] = []
@@ -152,7 +154,7 @@ def _evaluated(judging: Judging, checks: Sequence[Check], readings: Mapping[Plac
         after = check
         is_first = previous is None and check.holds is not None  # the one before was dropped
         reads_late = is_late and bool(check.positions)
-        if (_is_to_be_evaluated(judging, check) and not is_first) or reads_late:
+        if (id(check) in open_ and not is_first) or reads_late:
             after = _evaluate(judging.invariant, check, previous, readings)
         found.append(after)
         if after.holds is not None:
@@ -338,60 +340,18 @@ def end_all(work: Work, name: str, reason: str) -> None:
         end(work, alert, max(work.chain_time, work.latest_seen), reason)
 
 
-def _superfluous(
-    invariant: Invariant,
-    checks: Sequence[Check],
-    standing: Standing,
-    work: Work,
-    kept: Callable[[str], int],
-    of_history: bool,
-) -> list[Check]:
-    """Return the checks that are no longer needed.
-
-    These are the ones that no reorg reaches, and those amid others of the same answer, but for the newest and those by
-    which the invariant stands.
-    """
-    needed = {
-        (one.network, one.block)
-        for one in (standing.latest, standing.broken_since, standing.unread_since)
-        if one is not None
-    }
+def _needed(checks: Sequence[Check], standing: Standing) -> set[tuple[str, int]]:
+    """Return the networks and blocks of the checks by which an invariant stands."""
+    needed = [
+        one for one in (standing.latest, standing.broken_since, standing.unread_since) if one is not None
+    ]
+    found = {(one.network, one.block) for one in needed}
     if (
         standing.broken_since is not None
         and (held := _held_before(checks, standing.broken_since)) is not None
     ):
-        needed.add((held.network, held.block))
-    final = {name: work.checkpoints[name].last.number - kept(name) for name in {c.network for c in checks}}
-    found = []
-    before: Check | None = None
-    for check, after in pairwise(checks[: 1 - KEPT]):
-        is_amid = (
-            before is not None and before.holds is not None and before.holds == check.holds == after.holds
-        )
-        is_amid = is_amid and not invariant.reads_previous
-        is_beyond_reorgs = check.block < final[check.network]
-        is_to_be_read = of_history and check.holds is None
-        is_done = is_amid or check.error is not None or (is_beyond_reorgs and not is_to_be_read)
-        if is_done and (check.network, check.block) not in needed:
-            found.append(check)
-        else:
-            before = check
+        found.add((held.network, held.block))
     return found
-
-
-def _read_for_alone(name: str, dropped: Sequence[Check], checks: Sequence[Check]) -> list[Place]:
-    """Return where something was read for ``dropped`` and for no others of ``checks``."""
-    gone = {(one.network, one.block) for one in dropped}
-    left = [one for one in checks if (one.network, one.block) not in gone]
-    return [(name, *place) for place in sorted(_read_for(dropped) - _read_for(left))]
-
-
-def _read_for(checks: Iterable[Check]) -> set[tuple[str, int]]:
-    places: set[tuple[str, int]] = set()
-    for one in checks:
-        places.add((one.network, one.block))
-        places.update((one.positions or {}).items())
-    return places
 
 
 def _checked(check: Check) -> Checked:

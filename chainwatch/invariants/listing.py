@@ -6,17 +6,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
-import structlog
 
 from chainwatch.checker.invariants.invariant import Invariant
-from chainwatch.config.for_each import ELEMENTS_MAX, LISTING, SEPARATOR, name_of
+from chainwatch.config.for_each import LISTING, SEPARATOR, name_of
+from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Header, to_hex
 from chainwatch.store import elements, invariants
 
 NO_LONGER_LISTED = "no longer listed"
 """Why alerts of an element end that its list has no more."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Listed(NamedTuple):
@@ -34,21 +32,21 @@ def family_of(name: str) -> str:
 
 def listing_of(name: str) -> str:
     """Return the name of what reads the lists of the invariant ``name``, if it is made of an element of one."""
-    return name_of(family_of(name), [LISTING])
+    return name_of(family_of(name), LISTING)
 
 
-def update(connection: sa.Connection, judged: Iterable[Invariant]) -> list[Listed]:
-    """Store the lists that were read, by the newest answered check of each of ``judged``; return those that changed."""
+def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invariant]) -> list[Listed]:
+    """Store the lists that were read, by the newest answered check of each of ``judged``; return those that changed.
+
+    A list that is too long, so that the check does not hold, stays as it was.
+    """
     known: dict[str, elements.Lists] | None = None
     changed = []
     for invariant in judged:
         if invariant.element is None or invariant.element.template is None:
             continue
-        check = next(
-            (one for one in reversed(invariants.checks(connection, invariant.name)) if one.holds is not None),
-            None,
-        )
-        if check is None:
+        check = next((one for one in reversed(checks.of(invariant.name)) if one.holds is not None), None)
+        if check is None or not check.holds:
             continue
         places = {(invariant.name, network, block) for network, block in (check.positions or {}).items()}
         readings = invariants.readings_at(connection, places)
@@ -56,7 +54,7 @@ def update(connection: sa.Connection, judged: Iterable[Invariant]) -> list[Liste
         content = {k: v for one in readings.values() for k, v in (one.content or {}).items()}
         if own is None or content.keys() != {value.name for value in invariant.values}:
             continue
-        lists = {label: _items(invariant, items) for label, items in content.items()}
+        lists = {label: _items(items) for label, items in content.items()}
         known = elements.load(connection) if known is None else known
         if known.get(invariant.title) != lists:
             elements.save(connection, invariant.title, lists)
@@ -65,11 +63,7 @@ def update(connection: sa.Connection, judged: Iterable[Invariant]) -> list[Liste
     return changed
 
 
-def _items(invariant: Invariant, items: list[object]) -> list[str | int]:
-    """Return what a contract has listed as texts and integers, each once and not too many."""
+def _items(items: list[object]) -> list[str | int]:
+    """Return what a contract has listed as texts and integers, each once."""
     found = dict.fromkeys(to_hex(item) if isinstance(item, bytes) else item for item in items)
-    if len(found) > ELEMENTS_MAX:
-        _log.warning(
-            "a list is too long: the rest of it is not checked", invariant=invariant.title, length=len(found)
-        )
-    return list(found)[:ELEMENTS_MAX]  # type: ignore[return-value]  # the compiler has checked their types
+    return list(found)  # type: ignore[arg-type]  # the compiler has checked their types

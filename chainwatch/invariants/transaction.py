@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.invariants.sampling import SampledBlocks
-from chainwatch.invariants.triggers import Trigger, is_due
+from chainwatch.invariants.triggers import Trigger, is_due, new_blocks
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
@@ -27,7 +27,7 @@ from chainwatch.store.invariants import Check, Place, Reading
 
 if TYPE_CHECKING:
     from chainwatch.invariants.checker import InvariantChecker
-    from chainwatch.invariants.definitions import Running
+    from chainwatch.invariants.definitions import Group, Running
 
 TIDIED = "invariants_tidied"
 """The property for the revision as of which nothing is stored of invariants that are gone."""
@@ -66,6 +66,12 @@ class InvariantTransaction:
                 for name in kept.unanswered():
                     self._checker.waiting.setdefault(name, now)
         return kept
+
+    def _forget_kept(self) -> None:
+        """Have the checks loaded again, as some are about to be deleted."""
+        if self._is_loaded:
+            self._checker.kept_checks.flush(self._connection)
+        self._is_loaded = False
 
     # --- what was found and read
 
@@ -107,7 +113,11 @@ class InvariantTransaction:
         ]
         if done:
             network, block = done[0].network, done[0].block
-            for one in invariants.save_readings(self._connection, network, block, done):
+            taken = self._checks.take(network, block, done[0].hash, [one.name for one in done])
+            new = [one for one in done if one.name in taken]
+            invariants.add_readings(self._connection, new)
+            known = [one for one in done if one.name not in taken]
+            for one in new + invariants.save_readings(self._connection, network, block, known):
                 self._fresh[one.name, network, block] = one
                 self._reasons.setdefault(one.name, "")
 
@@ -120,15 +130,14 @@ class InvariantTransaction:
 
     def roll_back(self, network: str, block: int, found: Sequence[CountedEvent]) -> None:
         """Undo what belongs to blocks of ``network`` after ``block``."""
+        self._forget_kept()
         invariants.roll_back(self._connection, network, block)
         self._checker.kept_events.forget(network)
-        self._is_loaded = False
         self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
-        for name, invariant in self._running.invariants.items():
-            if network in invariant.networks:
-                self._reasons[name] = "reorg"
-                if len(invariant.networks) > 1:
-                    self._unplace(name, network, block)
+        for name, invariant in self._running.on.get(network, {}).items():
+            self._reasons[name] = "reorg"
+            if len(invariant.networks) > 1:
+                self._unplace(name, network, block)
         sessions.roll_back(self._work, self._running, network, block)
         for placed in self._triggers.values():
             for number in [n for n in placed if n > block]:
@@ -165,17 +174,13 @@ class InvariantTransaction:
             return
         for network in sorted(self._work.advanced) if self._checker.samples is None else ():
             self._check_new_blocks(network)
-        for name, invariant in running.invariants.items():
-            if len(invariant.networks) > 1:
-                self._place(name, invariant)
-            if self._remeasured.intersection(invariant.networks):
-                self._reasons.setdefault(name, "")
-        for name in self._checker.kept_checks.undecided.names():
-            self._reasons.setdefault(name, "")
+        for name, invariant in running.of_several_networks.items():
+            self._place(name, invariant)
+        for network in self._remeasured:
+            self._note_to_judge(running.on.get(network, ()))
+        self._note_to_judge(self._checker.kept_checks.undecided.names())
         waiting, now = self._checker.waiting, self._checker.clock(self._work)
-        for name, since in waiting.items():
-            if now - since >= UNREAD_AFTER:
-                self._reasons.setdefault(name, "")
+        self._note_to_judge([name for name, since in waiting.items() if now - since >= UNREAD_AFTER])
         judged: dict[str, Judging] = {}
         for name in sorted(self._reasons):
             if (one := running.invariants.get(name)) is not None:
@@ -194,9 +199,13 @@ class InvariantTransaction:
         self._checker.kept_events.commit(self._connection)
         sessions.settle(self._work, running, self._before, waiting, now)
 
+    def _note_to_judge(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._reasons.setdefault(name, "")
+
     def _follow_lists(self, judged: Mapping[str, Judging]) -> None:
         """Check the new elements of lists that were read at the block of the list, and drop those that are gone."""
-        changed = listing.update(self._connection, [one.invariant for one in judged.values()])
+        changed = listing.update(self._connection, self._checks, [one.invariant for one in judged.values()])
         if not changed:
             return
         known = self._running.names
@@ -226,9 +235,11 @@ class InvariantTransaction:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
         if page.after:
             return None
-        made = {one.name for one in definitions.kept(self._connection)}
-        names = invariants.known_names(self._connection) - made
-        if page.names is not None:
+        names = invariants.known_names(self._connection)
+        if page.names is None:
+            made = {one.name for one in definitions.kept(self._connection)}
+            names -= made - self._checker.settings.invariants.keys()
+        else:
             wanted = {name[_PREFIX_LENGTH:] for name in page.names}
             names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):
@@ -239,48 +250,39 @@ class InvariantTransaction:
     # --- which blocks are checked
 
     def _check_new_blocks(self, network: str) -> None:
-        triggers = self._new_blocks(network)
-        due: dict[str, list[Trigger]] = {}
-        for name, invariant in self._running.invariants.items():
-            if network not in invariant.networks:
-                continue
-            if self._has_failed(name):
-                some = triggers
-            elif isinstance(invariant.every, tuple):
-                headers = self._triggers.get((invariant.every, network), {})
-                some = [Trigger(headers[number], None, False) for number in sorted(headers)]
-            else:
-                is_counted = invariant.every == "block" or network == invariant.networks[0]  # once a period
-                some = [one for one in triggers if is_counted and is_due(invariant.every, one)]
-            if some:
-                due[name] = some
-        if due:
-            self._add_checks(network, due)
+        headers, last = self._work.headers.get(network, {}), self._work.checkpoints[network].last.number
+        triggers = new_blocks(headers, last, self._before.get(network), STATES_KEPT)
+        for group in self._running.groups.get(network, ()):
+            if due := self._due(group, network, triggers):
+                self._add_group(network, group, group.names, due)
+            if triggers and due != triggers:  # a check that failed for good is repeated at the next block
+                self._add_group(network, group, self._checks.failed(group.names), triggers)
 
-    def _has_failed(self, name: str) -> bool:
-        """Return whether the newest check has no answer and never will: it is repeated at the next block."""
-        checks = self._checks.of(name)
-        return bool(checks) and checks[-1].holds is None and checks[-1].error is not None
-
-    def _new_blocks(self, network: str) -> list[Trigger]:
-        """Return the new blocks up to the checkpoint, as far as their headers are known without a gap."""
-        headers = self._work.headers.get(network, {})
-        known = self._before.get(network)
-        run: list[Header] = []
-        number = self._work.checkpoints[network].last.number
-        while number in headers and (known is None or number > known.number) and len(run) < STATES_KEPT:
-            run.append(headers[number])
-            number -= 1
-        run.reverse()
-        if not run:
+    def _due(self, group: Group, network: str, triggers: list[Trigger]) -> list[Trigger]:
+        """Return at which blocks the invariants of ``group`` are checked."""
+        if isinstance(group.every, tuple):
+            headers = self._triggers.get((group.every, network), {})
+            return [Trigger(headers[number], None, False) for number in sorted(headers)]
+        if not group.is_counted:
             return []
-        first_before = known if known is not None and known.number == run[0].number - 1 else None
-        if first_before is None:
-            return [Trigger(run[-1], None, True)]
-        return [
-            Trigger(header, before, False)
-            for before, header in zip([first_before, *run[:-1]], run, strict=True)
-        ]
+        return [one for one in triggers if is_due(group.every, one)]
+
+    def _add_group(
+        self, network: str, group: Group, names: Collection[str], triggers: Sequence[Trigger]
+    ) -> None:
+        """Store the checks of ``names`` of a group: in one row for each block where nothing else is known of them yet."""
+        if not names:
+            return
+        if not group.is_of_one_state or any(one.is_provisional for one in triggers):
+            self._add_checks(network, dict.fromkeys(names, triggers))
+            return
+        self._drop_provisional(network, names)
+        now = self._checker.clock(self._work)
+        for name in names:
+            self._checker.waiting.setdefault(name, now)
+        for header, _, _ in triggers:
+            self._checks.add_due(network, header, names)
+        self._work.wanted.add((INVARIANTS, network))
 
     def _add_checks(self, network: str, due: Mapping[str, Sequence[Trigger]]) -> None:
         """Store the checks of invariants, by name, that are ``due``, and what is read for them of this network."""
@@ -306,13 +308,7 @@ class InvariantTransaction:
 
     def _drop_provisional(self, network: str, names: Collection[str]) -> None:
         """Drop checks at blocks of ``network`` for which newer ones stand, unless they are done."""
-        gone = [
-            (name, check)
-            for name in names
-            for check in self._checks.of(name)
-            if check.is_provisional and check.holds is None and check.network == network
-        ]
-        if gone:
+        if gone := self._checks.provisional(network, names):
             self._checks.drop(self._connection, gone)
             invariants.drop_readings(self._connection, [(name, network, check.block) for name, check in gone])
 
@@ -384,9 +380,9 @@ class InvariantTransaction:
         """End and forget what is stored of invariants that were stopped or deleted."""
         if not running.revision or schema.get_property(self._connection, TIDIED) == str(running.revision):
             return
+        self._forget_kept()
         for name in sorted(invariants.known_names(self._connection) - running.names):
             invariants.forget(self._connection, name)
-            self._is_loaded = False
             found = definitions.find(self._connection, name)
             reason = "deleted" if found is None or found.is_deleted else "stopped"
             if listing.listing_of(name) in running.names:

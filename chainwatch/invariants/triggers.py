@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from chainwatch.model import Header
@@ -23,3 +24,21 @@ def is_due(every: object, trigger: Trigger) -> bool:
     if not isinstance(every, float | int) or trigger.previous is None:
         return True
     return trigger.header.timestamp // every > trigger.previous.timestamp // every
+
+
+def new_blocks(headers: Mapping[int, Header], last: int, known: Header | None, most: int) -> list[Trigger]:
+    """Return the blocks after ``known`` up to the number ``last``, as far as ``headers`` has them without a gap.
+
+    Of more than ``most``, or after a gap, the last one alone is returned, as a provisional one.
+    """
+    run: list[Header] = []
+    number = last
+    while number in headers and (known is None or number > known.number) and len(run) < most:
+        run.append(headers[number])
+        number -= 1
+    run.reverse()
+    if not run:
+        return []
+    if known is None or known.number != run[0].number - 1:
+        return [Trigger(run[-1], None, True)]
+    return [Trigger(header, before, False) for before, header in zip([known, *run[:-1]], run, strict=True)]

@@ -13,10 +13,14 @@ from functools import partial
 
 import aiohttp
 import structlog
+from aiohttp import hdrs
 
 from chainwatch.config.scrape import ScrapeSettings
+from chainwatch.ingestion import gzipped
 from chainwatch.ingestion.model import IngestionError, SeriesSamples
+from chainwatch.ingestion.names import quoted
 from chainwatch.ingestion.scraped import SeriesLimits, TargetSeries
+from chainwatch.ingestion.snappy import TooLarge
 from chainwatch.ingestion.text import OPENMETRICS, KnownSeries, parse_exposition
 from chainwatch.monitor.companions import Tasks
 from chainwatch.promql.series import Labels
@@ -158,7 +162,9 @@ class Target:
             samples = self._series.fail(now)
         values = (float(not problem), took, scraped, scraped, added)
         report = self._series.report(dict(zip(REPORTS, values, strict=True)), now)
-        self._intake.append(SCRAPE, [*samples, *report], now)
+        self._intake.append(
+            SCRAPE, [*report, *samples], now
+        )  # whatever the target says of itself, or has said
         return problem
 
 
@@ -172,6 +178,7 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_headers(settings),
             timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,  # it takes the half of a body for all of it
             trust_env=False,
             middlewares=(refuse_redirects,),
         )
@@ -219,8 +226,21 @@ class Client:
             async for part in answer.content.iter_any():
                 body += part
                 if len(body) > settings.body_size_limit:
-                    raise ScrapeError(f"more than {settings.body_size_limit} bytes (body_size_limit)")
-            return bytes(body), answer.content_type == OPENMETRICS
+                    raise ScrapeError(_too_large(settings))
+            encoding = answer.headers.get(hdrs.CONTENT_ENCODING, "identity").lower()
+            return await self._decompressed(bytes(body), encoding), answer.content_type == OPENMETRICS
+
+    async def _decompressed(self, body: bytes, encoding: str) -> bytes:
+        if encoding == "identity":
+            return body
+        if encoding not in ("gzip", "x-gzip"):
+            raise ScrapeError(f"the compression {quoted(encoding)} is not read")
+        try:
+            return await asyncio.to_thread(gzipped.decompress, body, self._settings.body_size_limit)
+        except TooLarge:
+            raise ScrapeError(_too_large(self._settings)) from None
+        except IngestionError as error:
+            raise ScrapeError(f"no answer that can be read: {error}") from None
 
     async def _secured(self) -> ssl.SSLContext:
         """Return the TLS side, made off the event loop, again after files could not be read. Raises ``ScrapeError``."""
@@ -252,6 +272,10 @@ async def _client(settings: ScrapeSettings) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+def _too_large(settings: ScrapeSettings) -> str:
+    return f"more than {settings.body_size_limit} bytes (body_size_limit)"
 
 
 def _headers(settings: ScrapeSettings) -> dict[str, str]:

@@ -45,6 +45,17 @@ invariant_checks = Table(
     comment="When invariants are checked: at blocks of their networks.",
 )
 
+due_checks = Table(
+    "invariant_due_checks",
+    metadata,
+    Column("network", Text, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("names", Text, nullable=False, comment="JSON: the invariants that are checked there"),
+    comment="Checks at blocks that were not read yet: each becomes a row of its own once its block was asked for.",
+)
+
 invariant_readings = Table(
     "invariant_readings",
     metadata,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.store import bulk, elements, invariant_history, occurrences, schema
+from chainwatch.store import bulk, due_checks, elements, invariant_history, occurrences, schema
 from chainwatch.store.invariant_tables import (
     invariant_alerts,
     invariant_checks,
@@ -204,7 +204,8 @@ def wanted_readings(connection: sa.Connection, network: str, limit: int) -> list
 
 def is_any_wanted(connection: sa.Connection) -> bool:
     """Return whether anything is still to be read of any network."""
-    return bool(bulk.select(connection, "SELECT 1 FROM invariant_readings WHERE is_wanted LIMIT 1"))
+    query = "SELECT 1 FROM invariant_readings WHERE is_wanted LIMIT 1"
+    return bool(bulk.select(connection, query)) or due_checks.is_any(connection)
 
 
 def drop_readings(connection: sa.Connection, places: Collection[Place]) -> None:
@@ -217,24 +218,24 @@ def drop_readings(connection: sa.Connection, places: Collection[Place]) -> None:
 
 def raised(connection: sa.Connection, name: str) -> dict[str, RaisedAlert]:
     """Return what ``name`` has raised that has not ended, by condition."""
-    query = sa.select(invariant_alerts).where(invariant_alerts.c.name == name)
-    return {row.condition: _alert(row) for row in connection.execute(query)}
+    return raised_of(connection, [name]).get(name, {})
 
 
 def raised_of(connection: sa.Connection, names: Sequence[str]) -> dict[str, dict[str, RaisedAlert]]:
     """Return what each of ``names`` has raised that has not ended, by condition."""
     found: dict[str, dict[str, RaisedAlert]] = {}
-    for some in _chunks(names):
-        for row in connection.execute(sa.select(invariant_alerts).where(invariant_alerts.c.name.in_(some))):
-            found.setdefault(row.name, {})[row.condition] = _alert(row)
+    for row in bulk.select_in(connection, invariant_alerts, RaisedAlert._fields, "name", names):
+        alert = _alert(row)
+        found.setdefault(alert.name, {})[alert.condition] = alert
     return found
 
 
 def raised_by_name(connection: sa.Connection) -> dict[str, list[RaisedAlert]]:
     """Return all that is raised and has not ended, by the invariant."""
     found: dict[str, list[RaisedAlert]] = {}
-    for row in connection.execute(sa.select(invariant_alerts)):
-        found.setdefault(row.name, []).append(_alert(row))
+    for row in bulk.select(connection, f"SELECT {', '.join(RaisedAlert._fields)} FROM invariant_alerts"):  # noqa: S608
+        alert = _alert(row)
+        found.setdefault(alert.name, []).append(alert)
     return found
 
 
@@ -275,6 +276,7 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings, invariant_events):
         connection.execute(sa.delete(table).where(table.c.network == network, table.c.block > block))
+    due_checks.roll_back(connection, network, block)
     invariant_history.roll_back(connection, network, block)
     c = invariant_cursors.c
     connection.execute(
@@ -287,6 +289,7 @@ def forget_checks(connection: sa.Connection, name: str) -> None:
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings):
         connection.execute(sa.delete(table).where(table.c.name == name))
+    due_checks.forget(connection, name)
     invariant_history.forget(connection, name)
 
 
@@ -298,7 +301,7 @@ def forget(connection: sa.Connection, name: str) -> None:
 
 def known_names(connection: sa.Connection) -> set[str]:
     """Return the names of invariants of which anything is stored beside their definitions."""
-    names: set[str] = set()
+    names = due_checks.names(connection)
     for table in (invariant_checks, invariant_readings, invariant_alerts, invariant_cursors):
         names.update(connection.execute(sa.select(table.c.name).distinct()).scalars())
     return names
@@ -339,9 +342,9 @@ def _reading(row: Any) -> Reading:
 
 
 def _alert(row: Any) -> RaisedAlert:
-    labels, annotations = msgspec.json.decode(row.labels), msgspec.json.decode(row.annotations)
-    place = (row.name, row.condition, row.network, row.block)
-    return RaisedAlert(*place, labels, annotations, row.starts_at, row.ends_at)
+    name, condition, network, block, labels, annotations, starts_at, ends_at = row
+    texts = msgspec.json.decode(labels), msgspec.json.decode(annotations)
+    return RaisedAlert(name, condition, network, block, *texts, starts_at, ends_at)
 
 
 def _packed(content: Mapping[str, Any] | None) -> bytes | None:

@@ -74,7 +74,7 @@ def _is_plain(value: Any) -> bool:
         return bool(value.isascii() and "\0" not in value and MARK not in value)
     if kind is int:
         return bool(INT_MIN <= value <= INT_MAX)
-    return kind is bytes or value is None or (kind is float and bool(value == value))
+    return kind is bytes or kind is bool or value is None or (kind is float and bool(value == value))
 
 
 _REFUSED = re.compile("[\0\x1a\ud800-\udfff]")

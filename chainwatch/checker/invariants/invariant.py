@@ -108,9 +108,21 @@ class Invariant:
 
     def on(self, network: str) -> tuple[InvariantValue, ...]:
         """Return the values that are read, wholly or in part, on ``network``."""
-        return tuple(value for value in self.values if network in value.networks)
+        return self._values_on.get(network, ())
 
-    @property
+    @cached_property
+    def _values_on(self) -> dict[str, tuple[InvariantValue, ...]]:
+        return {
+            network: tuple(value for value in self.values if network in value.networks)
+            for network in self.networks
+        }
+
+    @cached_property
+    def is_of_one_state(self) -> bool:
+        """Whether it reads one network only, and something there that endpoints are to be asked for."""
+        return len(self.networks) == 1 and any(value.reads for value in self.values)
+
+    @cached_property
     def reads_stored(self) -> bool:
         """Whether it needs what is read from the database for each check: transfers, or values of the past."""
         return bool(self.windows) or any(value.flow is not None for value in self.values)
@@ -164,7 +176,9 @@ def gather(invariant: Invariant, contents: Mapping[str, Values], at: str) -> Val
         networks = (at,) if value.flow is not None else value.networks
         parts = [contents[network][value.name] for network in networks]
         found[value.name] = sum(parts) if len(parts) > 1 else parts[0]
-    return found | {name: contents[at].get(name) for name in map(earlier, invariant.windows)}
+    if invariant.windows:
+        found |= {name: contents[at].get(name) for name in map(earlier, invariant.windows)}
+    return found
 
 
 def of_block(invariant: Invariant, header: Header, network: str) -> dict[str, Any]:

@@ -235,6 +235,13 @@ def test_what_is_no_request_is_refused(body: bytes) -> None:
             parse_remote_write(body, message, KnownLabels())
 
 
+def test_a_request_of_the_other_version_is_refused_not_taken_for_an_empty_one() -> None:
+    bodies = {V1: request_v2([(A, [(1, 1.0)], 0)]), V2: request_v1([series_v1(A, [(1, 1.0)])])}
+    for message, body in bodies.items():
+        with pytest.raises(IngestionError, match="check the content type"):
+            parse_remote_write(body, message, KnownLabels())
+
+
 @given(st.binary(max_size=100), st.sampled_from([V1, V2]), st.booleans())
 def test_any_content_is_read_or_refused(content: bytes, message: str, is_packed: bool) -> None:
     try:

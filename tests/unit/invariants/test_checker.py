@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from chainwatch.config import ConfigError, read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
+from chainwatch.invariants.definitions import INVARIANT
 from chainwatch.invariants.reads import BlockRead
 from chainwatch.invariants.sampling import Sample, SampledBlocks
 from chainwatch.model import Batch, Event, Header, Seen
@@ -19,10 +21,11 @@ from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import invariant_tables, invariants
+from chainwatch.store import definitions, invariant_tables, invariants
+from chainwatch.store.definitions import Definition
 from tests.support.flows import Alerts
 
-SAFE = "0x" + "5a" * 20
+SAFE, OTHER = "0x" + "5a" * 20, "0x" + "07" * 20
 NETWORKS = {
     "alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"},
     "beta": {"chain_id": 2, "rpc": ["http://x"], "block_time": "10s"},
@@ -344,6 +347,35 @@ def test_an_invariant_that_is_configured_otherwise_begins_anew(connection: sa.Co
     assert changed.alerts.signals[-1].labels["severity"] == "P0"
     assert [one[2:] for one in Chains(connection, plan_of()).raised] == [(1_030, "configuration changed")]
     assert invariants.known_names(connection) == set()
+
+
+def test_a_name_that_the_file_takes_or_gives_back_begins_anew(connection: sa.Connection) -> None:
+    rich = {**FLOOR, "assert": "funds >= 0"}
+    made = {
+        **FLOOR,
+        "assert": "funds >= 8",
+        "values": {"funds": {**FLOOR["values"]["funds"], "address": OTHER}},
+    }
+    text = msgspec.json.encode(made).decode()
+    definitions.save(connection, Definition("floor", text, INVARIANT, True, False, 0, "", 0.0, 0.0))
+    chains = Chains(connection, plan_of(rich=rich))
+    chains.step(1, 9)
+    chains.step(2, 7)
+    (alert,) = [one for one in chains.alerts.signals if one.labels["invariant"] == "floor"]
+    assert alert.starts_at == 1_020
+
+    taken = Chains(connection, plan_of(rich=rich, floor={**FLOOR, "assert": "funds >= 1000", "for": "15s"}))
+    assert taken.raised == [("InvariantViolated", 1_020, 1_020, "configuration changed")]
+    taken.step(3, 999)
+    taken.step(4, 999)
+    assert len(taken.raised) == 1  # it is broken for 10 seconds, whatever the other of its name was
+    taken.step(5, 999)
+    assert taken.raised[1:] == [("InvariantViolated", 1_030, None, "")]
+
+    given_back = Chains(connection, plan_of(rich=rich))
+    assert given_back.raised == [("InvariantViolated", 1_030, 1_050, "configuration changed")]
+    given_back.step(6, 7)
+    assert given_back.raised[1:] == [("InvariantViolated", 1_060, None, "")]
 
 
 def test_the_value_at_the_check_before(connection: sa.Connection) -> None:

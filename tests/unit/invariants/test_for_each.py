@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import sqlalchemy as sa
 from chainwatch.config import ConfigError, read, read_dict
 from chainwatch.plan import Plan, load_plan, make_plan
 from chainwatch.store import invariants, schema
+from chainwatch.store.database import Database
 from tests.unit.invariants.test_checker import NETWORKS, SAFE, Chains
+from tests.unit.store.conftest import Undo
 
 OWNERS = ["0x" + digit * 40 for digit in "123"]
 LISTED = "function getOwners() view returns (address[] owners)"
@@ -156,6 +159,69 @@ def test_a_list_that_cannot_be_read_changes_nothing(connection: sa.Connection) -
     chains.mine(2)
     chains.answer(lambda name, _: "the call reverts" if name.endswith(":*") else {"funds": 1})
     assert raised(chains) == [(second, 1_010, None, ""), (first, 1_020, None, "")]
+
+
+def test_a_list_that_is_too_long_stays_as_it_was_and_is_an_alert(connection: sa.Connection) -> None:
+    """Whoever can add to a list cannot end the alerts of those that are on it."""
+    first, *_ = OWNERS
+    for_each = {**RICH["for_each"], "and_": ["a", "b"]}
+    chains = Chains(connection, plan_of(rich={**RICH, "for_each": for_each}))
+
+    def answer(length: int) -> None:
+        many = [*(f"0x{number:040x}" for number in range(1, length)), first]
+        chains.answer(lambda name, _: {"owner": many} if name.endswith(":*") else {"funds": 1})
+
+    for number, length in enumerate((1, 501, 3), 1):
+        chains.mine(number)
+        answer(length)
+    assert [r for r in raised(chains) if r[1] < 1_030] == [
+        (first, 1_010, None, ""),
+        (first, 1_010, None, ""),
+        ("", 1_020, None, ""),
+        ("", 1_020, 1_030, "holds again"),
+    ]
+    (signal,) = [one for one in chains.alerts.signals if one.starts_at == 1_020 and one.ends_at is None]
+    assert "len(owner) * 2 is 2 more than 1000" in signal.annotations["description"]
+
+
+HOSTILE = [
+    "x" * 20_000,
+    "x" * 19_999 + "y",
+    "*",
+    "?",
+    "",
+    "a\0b",
+    "\x1a0",
+    "\U0001f600" * 900,
+    "${y}",
+    "a,b",
+    "a%2Cb",
+]
+NAMED: dict[str, Any] = {
+    "for_each": {
+        "x": {"network": "alpha", "address": SAFE, "call": "function names() view returns (string[])"},
+        "y": ["b", "b,c", "c"],
+    },
+    "values": {"funds": {"network": "alpha", "address": SAFE, "balance": True}},
+    "assert": "funds >= 10",
+}
+
+
+def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_database: Database) -> None:
+    with suppress(Undo), shared_database.transaction() as connection:
+        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["usdc"]}}))
+
+        def answer(name: str, _block: int) -> dict[str, Any]:
+            return {"x": HOSTILE} if name == "named:*" else {"funds": 1}
+
+        chains.mine(1)
+        for _ in range(2):
+            chains.answer(answer)
+        found = {(s.labels["invariant"], s.labels["x"], s.labels.get("y")) for s in chains.alerts.signals}
+        assert found == {("floor", "usdc", None)} | {
+            ("named", x, y) for x in HOSTILE for y in ("b", "b,c", "c")
+        }
+        raise Undo
 
 
 def test_routes_may_match_the_labels_of_elements() -> None:

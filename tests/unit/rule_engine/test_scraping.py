@@ -166,6 +166,14 @@ FAULTS: dict[str, tuple[Answer, str]] = {
         lambda _: text("a 1", headers={"Content-Encoding": "gzip"}),
         "no answer that can be read",
     ),
+    "half a compression": (
+        lambda _: text(gzip.compress(b"a 1\nb 1\n")[:-9], headers={"Content-Encoding": "gzip"}),
+        "the end of the gzip body is missing",
+    ),
+    "another compression": (
+        lambda _: text("a 1", headers={"Content-Encoding": "br"}),
+        'the compression "br" is not read',
+    ),
     "no end": (lambda _: text("a 1", content_type="application/openmetrics-text"), "the end is missing"),
 }
 
@@ -189,6 +197,16 @@ async def test_every_fault_ends_the_series_and_is_reported(
     assert len(warnings) == len(FAULTS)
     await client.close()
     await impatient.close()
+
+
+async def test_a_target_cannot_speak_in_place_of_its_report(world: World) -> None:
+    target, client = world.target()
+    for answer, up in ((lambda _: text("up 7\n"), 1), (_breaks_off, 0), (_breaks_off, 0)):
+        world.answer = answer
+        world.now += 1
+        await target.scrape(client)
+        assert world.values()["up"] == up
+    await client.close()
 
 
 async def test_nobody_there_is_reported_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
