@@ -83,7 +83,7 @@ def invariants_kinds(name: str | None, as_json: bool) -> None:
 def invariants_test(config: Path, name: str, at: int | None, as_json: bool) -> None:
     """Read the values of the invariant NAME now, and say whether it holds; exit with 1 unless it does."""
     from chainwatch.commands.show import invariants as show
-    from chainwatch.operations.invariants import read_now
+    from chainwatch.operations.invariant_testing import read_now
 
     plan = plan_of(config)
     with refusals(not_found=FAILED):

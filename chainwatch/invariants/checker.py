@@ -20,7 +20,7 @@ from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
 from chainwatch.invariants.kept_transfers import KeptTransfers
-from chainwatch.invariants.listing import listing_of
+from chainwatch.invariants.listing import family_of, listing_of
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_blocks
 from chainwatch.invariants.retries import Retries
 from chainwatch.invariants.sampling import Samples
@@ -194,9 +194,15 @@ class InvariantChecker:
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
         """Return the names under which something of the configuration's invariants is stored."""
-        made = {one.name for one in definitions.kept(connection)}
-        names = {self.configured_as(name) for name in invariants.known_names(connection) - made}
+        names = {self.configured_as(name) for name in self.known_of_file(connection)}
         return [PREFIX + name for name in sorted(names)]
+
+    def known_of_file(self, connection: sa.Connection) -> set[str]:
+        """Return the names of the configuration's invariants, and of elements of lists, of which anything is stored."""
+        made = {one.name for one in definitions.kept(connection)} - set(
+            map(family_of, self.settings.invariants)
+        )
+        return {name for name in invariants.known_names(connection) if family_of(name) not in made}
 
     def configured_as(self, name: str) -> str:
         """Return the name in the configuration of an invariant: for an element of a list, of what reads the list."""

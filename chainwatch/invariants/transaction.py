@@ -22,7 +22,7 @@ from chainwatch.invariants.triggers import Trigger, is_due, new_blocks
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
-from chainwatch.store import blocks, definitions, invariant_events, invariants, schema
+from chainwatch.store import blocks, invariant_events, invariants, schema
 from chainwatch.store.invariants import Check, Place, Reading
 
 if TYPE_CHECKING:
@@ -235,11 +235,10 @@ class InvariantTransaction:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
         if page.after:
             return None
-        names = invariants.known_names(self._connection)
         if page.names is None:
-            made = {one.name for one in definitions.kept(self._connection)}
-            names -= made - self._checker.settings.invariants.keys()
+            names = self._checker.known_of_file(self._connection)
         else:
+            names = invariants.known_names(self._connection)
             wanted = {name[_PREFIX_LENGTH:] for name in page.names}
             names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):
@@ -383,9 +382,5 @@ class InvariantTransaction:
         self._forget_kept()
         for name in sorted(invariants.known_names(self._connection) - running.names):
             invariants.forget(self._connection, name)
-            found = definitions.find(self._connection, name)
-            reason = "deleted" if found is None or found.is_deleted else "stopped"
-            if listing.listing_of(name) in running.names:
-                reason = listing.NO_LONGER_LISTED
-            judging.end_all(self._work, name, reason)
+            judging.end_all(self._work, name, listing.why_gone(self._connection, name, running.names))
         schema.set_property(self._connection, TIDIED, str(running.revision))

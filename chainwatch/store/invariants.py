@@ -75,9 +75,13 @@ _AT = "WHERE name = ? AND network = ? AND block = ?"
 _SAVE_CHECK = f"UPDATE invariant_checks SET positions = ?, holds = ?, error = ? {_AT}"  # noqa: S608 - our own names
 _SAVE_READING = f"UPDATE invariant_readings SET is_wanted = ?, content = ?, error = ? {_AT}"  # noqa: S608
 _WANTED_AT = "SELECT name, hash FROM invariant_readings WHERE network = ? AND block = ? AND is_wanted"
-_WANTED = (
-    f"SELECT {', '.join(Reading._fields)} FROM invariant_readings WHERE network = ? AND is_wanted "  # noqa: S608
-    "ORDER BY block, name LIMIT ?"
+_READINGS = f"SELECT {', '.join(Reading._fields)} FROM invariant_readings"  # noqa: S608
+_WANTED = f"{_READINGS} WHERE network = ? AND is_wanted ORDER BY block, name LIMIT ?"
+_ANSWERED = (
+    f"SELECT {', '.join(f'one.{column}' for column in _CHECK_COLUMNS)} FROM invariant_checks AS one JOIN "  # noqa: S608
+    "(SELECT name, max(timestamp) AS newest FROM invariant_checks WHERE holds IS NOT NULL GROUP BY name) AS last "
+    "ON one.name = last.name AND one.timestamp = last.newest WHERE one.holds IS NOT NULL "
+    "ORDER BY one.network, one.block"
 )
 
 
@@ -116,18 +120,7 @@ def checks(connection: sa.Connection, name: str) -> list[Check]:
 
 def newest_answered(connection: sa.Connection) -> dict[str, Check]:
     """Return the newest check of each invariant that was answered."""
-    c = invariant_checks.c
-    newest = (
-        sa.select(c.name, sa.func.max(c.timestamp).label("timestamp"))
-        .where(c.holds.is_not(None))
-        .group_by(c.name)
-        .subquery()
-    )
-    query = sa.select(*_CHECK).join(
-        newest, sa.and_(c.name == newest.c.name, c.timestamp == newest.c.timestamp)
-    )
-    rows = connection.execute(query.where(c.holds.is_not(None)).order_by(c.network, c.block))
-    return {row[0]: _check(row) for row in rows}
+    return {row[0]: _check(row) for row in bulk.select(connection, _ANSWERED)}
 
 
 def save_checks(connection: sa.Connection, saved: Iterable[tuple[str, Check]]) -> None:
@@ -159,7 +152,7 @@ def save_readings(
     """Store what was read of one block, unless that is gone or was read already; return what is stored."""
     wanted: dict[str, bytes] = {}
     for some in _chunks([one.name for one in read]):
-        query = f"{_WANTED_AT} AND name IN ({','.join('?' * len(some))})"
+        query = f"{_WANTED_AT} AND name IN ({_marks(some)})"
         found = bulk.select(connection, query, (network, block, *some))
         wanted |= {name: bytes(hash_) for name, hash_ in found}
     stored = [one for one in read if wanted.get(one.name) == one.hash]
@@ -178,21 +171,20 @@ def replace_content(connection: sa.Connection, reading: Reading) -> None:
 def readings(connection: sa.Connection, name: str, network: str | None = None) -> list[Reading]:
     """Return the readings of ``name``, perhaps of one network only, by block."""
     r = invariant_readings.c
-    query = sa.select(invariant_readings).where(r.name == name).order_by(r.block)
+    query = sa.select(*(r[column] for column in Reading._fields)).where(r.name == name).order_by(r.block)
     rows = connection.execute(query if network is None else query.where(r.network == network))
     return [_reading(row) for row in rows]
 
 
 def readings_at(connection: sa.Connection, places: Collection[Place]) -> dict[Place, Reading]:
     """Return the readings at ``places``."""
-    r = invariant_readings.c
     blocks = sorted({block for _, _, block in places})
     found: dict[Place, Reading] = {}
     for names in _chunks(sorted({name for name, _, _ in places})):
         for some in _chunks(blocks):
-            query = sa.select(invariant_readings).where(r.name.in_(names), r.block.in_(some))
-            for row in connection.execute(query):
-                if (place := (row.name, row.network, row.block)) in places:
+            query = f"{_READINGS} WHERE name IN ({_marks(names)}) AND block IN ({_marks(some)})"
+            for row in bulk.select(connection, query, (*names, *some)):
+                if (place := tuple(row[:3])) in places:
                     found[place] = _reading(row)
     return found
 
@@ -316,6 +308,10 @@ def newest_revision(connection: sa.Connection) -> int:
 # --- rows -------------------------------------------------------------------------------------------------
 
 
+def _marks(values: Sequence[Any]) -> str:
+    return ",".join("?" * len(values))
+
+
 def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
     """Yield ``values`` in parts that a statement can name."""
     for start in range(0, len(values), NAMED_AT_ONCE):
@@ -323,22 +319,16 @@ def _chunks(values: Sequence[T]) -> Iterable[Sequence[T]]:
 
 
 def _check(row: Any) -> Check:
-    positions = None if row[5] is None else msgspec.json.decode(row[5])
-    return Check(row[1], row[2], row[3], row[4], positions, row[6], row[7])
+    _, network, block, timestamp, is_provisional, packed, answer, error = row
+    positions = None if packed is None else msgspec.json.decode(packed)
+    holds = None if answer is None else bool(answer)
+    return Check(network, block, timestamp, bool(is_provisional), positions, holds, error)
 
 
 def _reading(row: Any) -> Reading:
-    content = None if row.content is None else occurrences.decode_facts(bytes(row.content))
-    return Reading(
-        row.name,
-        row.network,
-        row.block,
-        bytes(row.hash),
-        row.timestamp,
-        bool(row.is_wanted),
-        content,
-        row.error,
-    )
+    name, network, block, hash_, timestamp, is_wanted, packed, error = row
+    content = None if packed is None else occurrences.decode_facts(bytes(packed))
+    return Reading(name, network, block, bytes(hash_), timestamp, bool(is_wanted), content, error)
 
 
 def _alert(row: Any) -> RaisedAlert:

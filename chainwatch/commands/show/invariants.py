@@ -9,7 +9,8 @@ from chainwatch.commands.show.terminal import details, print_json, table, time_o
 
 if TYPE_CHECKING:
     from chainwatch.operations.invariant_history import InvariantHistory
-    from chainwatch.operations.invariants import CheckView, InvariantDetails, InvariantTest, InvariantView
+    from chainwatch.operations.invariant_testing import InvariantTest
+    from chainwatch.operations.invariants import CheckView, InvariantDetails, InvariantView
 
 _ANSWERS = {True: "holds", False: "does not hold", None: "no answer"}
 
