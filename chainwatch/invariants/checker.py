@@ -17,10 +17,11 @@ from chainwatch.invariants import held
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.fingerprints import fingerprints
+from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
 from chainwatch.invariants.kept_transfers import KeptTransfers
-from chainwatch.invariants.listing import listing_of
+from chainwatch.invariants.listing import family_of, listing_of
 from chainwatch.invariants.live_reads import LiveReads
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_history
 from chainwatch.invariants.sampling import Samples
@@ -85,8 +86,11 @@ class InvariantChecker:
         self.kept_checks = KeptChecks(stores_all=stores_all, of_history=not by_clock)
         self.kept_events = KeptEvents()
         self.kept_transfers = KeptTransfers()
+        self.kept_accepted = KeptAccepted()
         self._searches = defaultdict[str, held.Searches](held.Searches)
         self._live = LiveReads() if by_clock else None
+        self.failures: dict[str, str] = {}
+        """Why sessions, by name, could not be read last."""
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
@@ -108,7 +112,14 @@ class InvariantChecker:
 
     def begin(self, work: Work) -> InvariantTransaction:
         """See ``chainwatch.pipeline.checker.Checker``."""
+        for kept in (self.kept_transfers, self.kept_events, self.kept_accepted):
+            kept.begin(work.connection)
         return InvariantTransaction(self, work)
+
+    def commit(self, connection: sa.Connection) -> None:
+        """Have what is kept in memory kept after this transaction, once it is committed."""
+        for kept in (self.kept_transfers, self.kept_events, self.kept_accepted):
+            kept.commit(connection)
 
     def load_deadlines(
         self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
@@ -173,7 +184,7 @@ class InvariantChecker:
         read_blocks = read_history if self._live is None else self._live.read
         parts: tuple[AsyncIterator[ReadResult], ...] = (
             read_blocks(pool, wanted.running.invariants, wanted.blocks),
-            read_events(pools, pool, wanted.events),
+            read_events(pools, pool, wanted.events, self.failures),
             wanted.searches.read(pool),
         )
         for part in parts:
@@ -195,9 +206,15 @@ class InvariantChecker:
 
     def stored_names(self, connection: sa.Connection) -> list[str]:
         """Return the names under which something of the configuration's invariants is stored."""
-        made = {one.name for one in definitions.kept(connection)}
-        names = {self.configured_as(name) for name in invariants.known_names(connection) - made}
+        names = {self.configured_as(name) for name in self.known_of_file(connection)}
         return [PREFIX + name for name in sorted(names)]
+
+    def known_of_file(self, connection: sa.Connection) -> set[str]:
+        """Return the names of the configuration's invariants, and of elements of lists, of which anything is stored."""
+        made = {one.name for one in definitions.kept(connection)} - set(
+            map(family_of, self.settings.invariants)
+        )
+        return {name for name in invariants.known_names(connection) if family_of(name) not in made}
 
     def configured_as(self, name: str) -> str:
         """Return the name in the configuration of an invariant: for an element of a list, of what reads the list."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -24,7 +24,7 @@ from chainwatch.checker.invariants.sessions import (
     compile_session,
 )
 from chainwatch.config import Settings, read_dict
-from chainwatch.config.for_each import FOR_EACH, Element, expand
+from chainwatch.config.for_each import FOR_EACH, INVARIANTS, Element, expand, path_in_file
 from chainwatch.config.invariants import InvariantSettings
 from chainwatch.config.kinds import kinds
 from chainwatch.store import definitions, elements, invariants
@@ -98,6 +98,8 @@ class Definitions:
         self._extractor = extractor
         self._settings = settings
         self._running: Running | None = None
+        self._made: dict[str, tuple[int, Sequence[Invariant | EventSession]]] = {}
+        """What definitions were compiled to, by name, as of which revision of each."""
 
     def load(self, connection: sa.Connection) -> Running:
         """Return what is checked now."""
@@ -114,7 +116,7 @@ class Definitions:
         """Return the invariants of the elements that contracts list, by name."""
         found: dict[str, Invariant] = {}
         for one in known:
-            if one.element is None or one.element.template is None or one.title not in lists:
+            if one.element is None or one.element.template is None or not lists.get(one.title):
                 continue
             for settings, element in listed(one.element, lists[one.title]):
                 try:
@@ -129,24 +131,32 @@ class Definitions:
     def _compile(
         self, revision: int, stored: list[Definition], lists: Mapping[str, elements.Lists]
     ) -> Running:
-        found = {
-            invariant.name: invariant
-            for invariant in self._extractor.invariants
-            if invariant.element is None or not invariant.element.is_sample
-        }
-        found |= self._of_lists(list(found.values()), lists)
+        known = [one for one in self._extractor.invariants if not _is_sample(one)]
+        found = {one.name: one for one in known}
+        of_file = {one.title for one in known}
         sessions = {name: compile_look_up(name, one) for name, one in self._look_ups.items()}
-        for one in stored:
+        for definition in stored:
+            for made in () if definition.name in of_file else self._compiled(definition):
+                if isinstance(made, EventSession):
+                    sessions.setdefault(definition.name, made)
+                elif not _is_sample(made):
+                    found[made.name] = made
+        return Running(revision, found | self._of_lists(list(found.values()), lists), sessions)
+
+    def _compiled(self, stored: Definition) -> Sequence[Invariant | EventSession]:
+        revision, made = self._made.get(stored.name, (None, ()))
+        if revision != stored.revision:
             try:
-                made = compile_definition(one, self._settings, self._extractor)
+                made = compile_definition(stored, self._settings, self._extractor)
             except ValueError as error:
-                _log.warning("an invariant cannot be checked", invariant=one.name, reason=str(error))
-                continue
-            if isinstance(made, EventSession):
-                sessions.setdefault(one.name, made)
-            else:
-                found.setdefault(one.name, made)
-        return Running(revision, found, sessions)
+                _log.warning("an invariant cannot be checked", invariant=stored.name, reason=str(error))
+                made = ()
+            self._made[stored.name] = stored.revision, made
+        return made
+
+
+def _is_sample(invariant: Invariant) -> bool:
+    return invariant.element is not None and invariant.element.is_sample
 
 
 def listed(reads: Element, lists: elements.Lists) -> list[tuple[InvariantSettings, Element]]:
@@ -161,7 +171,7 @@ def listed(reads: Element, lists: elements.Lists) -> list[tuple[InvariantSetting
     except (ValueError, KeyError) as error:
         _log.warning("a list cannot be checked", name=reads.family, reason=str(error))
         return []
-    draft = read_dict({"invariants": {name: table for name, (table, _) in made.items()}}, watches=False)
+    draft = read_dict({INVARIANTS: {name: table for name, (table, _) in made.items()}}, watches=False)
     for problem in draft.problems:
         _log.warning("an element of a list is no invariant", name=reads.family, reason=problem.message)
     return [(settings, made[name][1]) for name, settings in draft.parts.invariants.items()]
@@ -169,33 +179,47 @@ def listed(reads: Element, lists: elements.Lists) -> list[tuple[InvariantSetting
 
 def compile_definition(
     stored: Definition, settings: Settings, extractor: InvariantExtractor
-) -> Invariant | EventSession:
-    """Return what ``stored`` is. Raises ``ValueError`` where it is not valid, or not any more with this configuration."""
+) -> Sequence[Invariant | EventSession]:
+    """Return what ``stored`` becomes: one, or of lists one of each element, of those that contracts keep what reads them.
+
+    Raises ``ValueError`` where it is not valid, or not any more with this configuration.
+    """
     if stored.kind == SESSION:
         session = msgspec.json.decode(stored.settings, type=Session)
         made = compile_session(stored.name, session, settings.pessimism.networks)
         networks = (made.network,) if isinstance(made, EventSession) else made.networks
         if unknown := set(networks) - settings.networks.keys():
             raise SessionError(f"no network is called {', '.join(sorted(unknown))}")
-        return made
-    made = compile_invariant(settings_of(stored), settings.networks, extractor.contracts)
-    if isinstance(made.every, tuple) or any(value.events is not None for value in made.values):
+        return [made]
+    found: list[Invariant] = []
+    problems: dict[FlowProblem, None] = {}
+    for table, element in settings_of(stored):
+        try:
+            found.append(compile_invariant(table, settings.networks, extractor.contracts, element))
+        except InvariantError as error:
+            of_list = {} if element is None else {table.name: element}
+            for problem in error.problems:
+                path = path_in_file(of_list, (INVARIANTS, table.name, *problem.path))
+                problems[replace(problem, path=path[2:])] = None
+    if problems:
+        raise InvariantError(list(problems))
+    if any(isinstance(one.every, tuple) or any(v.events is not None for v in one.values) for one in found):
         hint = "write the invariant into the configuration file"
         raise InvariantError([FlowProblem((), "no events are watched for it while this runs", hint)])
-    return made
+    return found
 
 
-def settings_of(stored: Definition) -> InvariantSettings:
-    """Return the settings of an invariant as ``stored``, what its kind makes of them. Raises ``InvariantError``."""
+def settings_of(stored: Definition) -> list[tuple[InvariantSettings, Element | None]]:
+    """Return the settings of an invariant as ``stored``, what its kind and its lists make of them.
+
+    Raises ``InvariantError``.
+    """
     table = msgspec.json.decode(stored.settings, type=dict)
     named = table.get("kind")
     if isinstance(named, str) and named in kinds() and kinds()[named].look_up is not None:
         hint = "write it into the configuration file, or run a session of Pessimism's API"
         raise InvariantError([FlowProblem(("kind",), f"{named} looks up what events claim", hint)])
-    draft = read_dict({"invariants": {stored.name: table}}, watches=False)
+    draft = read_dict({INVARIANTS: {stored.name: table}}, watches=False)
     if draft.problems:
         raise InvariantError([FlowProblem(p.path[2:], p.message, p.hint) for p in draft.problems])
-    if stored.name not in draft.parts.invariants:
-        hint = "write the invariant into the configuration file"
-        raise InvariantError([FlowProblem(("for_each",), "lists are not possible here", hint)])
-    return draft.parts.invariants[stored.name]
+    return [(one, draft.parts.elements.get(name)) for name, one in draft.parts.invariants.items()]

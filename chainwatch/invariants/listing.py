@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.config.for_each import LISTING, SEPARATOR, name_of
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Header, to_hex
-from chainwatch.store import elements, invariants
+from chainwatch.store import definitions, elements, invariants
 
 NO_LONGER_LISTED = "no longer listed"
 """Why alerts of an element end that its list has no more."""
@@ -33,6 +33,16 @@ def family_of(name: str) -> str:
 def listing_of(name: str) -> str:
     """Return the name of what reads the lists of the invariant ``name``, if it is made of an element of one."""
     return name_of(family_of(name), LISTING)
+
+
+def why_gone(connection: sa.Connection, name: str, running: Collection[str]) -> str:
+    """Return why the invariant ``name`` is none of those that are ``running``: the reason of its alerts' end."""
+    definition = definitions.find(connection, family_of(name))
+    if listing_of(name) in running:
+        return NO_LONGER_LISTED
+    if definition is None or definition.is_deleted:
+        return "deleted"
+    return NO_LONGER_LISTED if definition.is_running and name != definition.name else "stopped"
 
 
 def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invariant]) -> list[Listed]:

@@ -19,6 +19,7 @@ from chainwatch.chain.state import (
     read_state,
 )
 from chainwatch.chain.transactions import read_transactions
+from chainwatch.checker.invariants.block_checks import BlockCheck
 from chainwatch.checker.invariants.heuristics import OutputCheck, Withdrawal, WithdrawalCheck, faults_of
 from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.checker.protocols import op_stack
@@ -41,7 +42,7 @@ async def find_breaches(
     Raises ``ChainError`` for what cannot be looked up now, such as on an L2 that is not read so far.
     """
     check = session.check
-    if check is None:
+    if check is None or isinstance(check, BlockCheck):
         return [(log, "") for log in logs]
     if not logs:
         return []

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from chainwatch.checker.invariants.judge import UNREAD
 from chainwatch.config import Settings
-from chainwatch.config.for_each import SEPARATOR
+from chainwatch.config.for_each import FOR_EACH, LISTING, SEPARATOR, name_of
 from chainwatch.invariants.listing import family_of
 from chainwatch.operations.context import Context
 from chainwatch.store import definitions, invariants
+from chainwatch.store.definitions import Definition
 from chainwatch.store.invariants import Check, Place
 
 
@@ -80,16 +81,24 @@ def _places(name: str, check: Check) -> list[Place]:
 def _names(connection: sa.Connection, settings: Settings, stored: Collection[str]) -> set[str]:
     """Return the names of what runs; of lists that contracts have, those of the elements that are ``stored``."""
     reads = {name for name, one in settings.elements.items() if one.is_sample or one.template is not None}
-    made = {one.name for one in definitions.kept(connection) if one.is_running}
-    families = {settings.elements[name].family for name in reads}
-    listed = {name for name in stored if family_of(name) in families}
-    return (settings.invariants.keys() - reads) | made | (listed - reads)
+    made = {one.name: _has_lists(one) for one in definitions.kept(connection) if one.is_running}
+    families = {settings.elements[name].family for name in reads} | {
+        n for n, is_list in made.items() if is_list
+    }
+    reads |= {name_of(family, LISTING) for family in families}
+    listed = {name for name in stored if SEPARATOR in name and family_of(name) in families}
+    return (settings.invariants.keys() - reads) | (made.keys() - families) | (listed - reads)
+
+
+def _has_lists(made: Definition) -> bool:
+    return f'"{FOR_EACH}"' in made.settings and FOR_EACH in msgspec.json.decode(made.settings, type=dict)
 
 
 def _split(settings: Settings, name: str) -> tuple[str, str]:
     """Return the table's name of an invariant, and the element of which it is made."""
     family = family_of(name)
     is_of_list = any(family == one.family for one in settings.elements.values())
+    is_of_list = is_of_list or (SEPARATOR in name and name not in settings.invariants)
     return (family, name.removeprefix(family + SEPARATOR)) if is_of_list else (name, "")
 
 

@@ -13,7 +13,7 @@ from chainwatch.checker.invariants.sessions import EventSession, Session, Sessio
 from chainwatch.invariants.definitions import SESSION
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
-from chainwatch.operations.invariants import INVARIANTS_MAX
+from chainwatch.operations.invariant_making import INVARIANTS_MAX
 from chainwatch.operations.queries import network_views
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition

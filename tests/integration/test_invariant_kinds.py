@@ -293,7 +293,9 @@ class Ground(Nodes):
                 of(paused), paused.send("setPaused(bool)", True), paused.send("setPaused(bool)", False)
             ),
             "constant": Case(
-                {**of(fee), "call": "function fee() view returns (uint256)"}, fee.send("setFee(uint256)", 6)
+                {**of(fee), "call": "function fee() view returns (uint256)"},
+                fee.send("setFee(uint256)", 6),
+                fee.send("setFee(uint256)", 5),
             ),
             "bounded": Case(
                 {**of(bounded), **count, "lower": 5, "upper": 6},

@@ -44,6 +44,8 @@ class Real(Nodes):
 
     def plan(self, folder: Path) -> Plan:
         tables = {name: {"severity": "P0", **case.parameters} for name, case in self.cases.items()}
+        for network in ("alpha", "beta"):  # nothing here creates ETH
+            tables[f"eth-{network}"] = {"kind": "eth_conservation", "network": network}
         return configured(folder, self.nodes, tables, {"contracts": self.contracts}, block_time="1s")
 
     def send(self, to: str, function: str, *arguments: Any, chain: Chain | None = None) -> Callable[[], Any]:
@@ -511,7 +513,28 @@ class OpStack(Real):
             count: int = self.alpha.call(first.factory, "gameCount()", "uint256")
             return count - 1
 
+        accounts = self.nodes[0].rpc("eth_accounts")
+        created = "DisputeGameCreated(address,uint32,bytes32)"
+        game = "0x" + self.alpha.events(created)[0].topics[1][12:].hex()
+
+        def send_astray() -> None:
+            for to, amount in ((game, 0), (accounts[5], 2), (accounts[6], 0)):
+                sent = {"from": accounts[9], "to": to, "value": hex(amount * ETHER), "gas": hex(10**6)}
+                self.nodes[0].rpc("eth_sendTransaction", sent)
+
         return {
+            "transactions": Case(
+                {
+                    "kind": "transactions",
+                    "network": "alpha",
+                    "senders": [accounts[9], accounts[8]],
+                    "targets": [accounts[5]],
+                    "games": first.factory,
+                    "most": 2,
+                },
+                send_astray,
+                lambda: self.mine(400),
+            ),
             "roots": case(
                 lambda: first.propose(forged.root, forged.block), "output_roots", contract=first.factory
             ),

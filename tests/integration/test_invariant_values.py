@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from chainwatch.config import read_dict
-from chainwatch.operations.invariants import InvariantTest, read_now
+from chainwatch.operations.invariant_testing import InvariantTest, read_now
 from chainwatch.plan import make_plan
 from tests.support.anvil import Anvil, find_or_install
 

@@ -15,6 +15,7 @@ import msgspec
 
 from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.expression import compile_condition
+from chainwatch.checker.invariants.block_checks import BlockCheck, block_check
 from chainwatch.checker.invariants.heuristics import (
     FAULT,
     LOOK_UPS,
@@ -42,6 +43,8 @@ TEXT_MAX = 1_000
 AMOUNT_DIGITS = 100
 """Digits in which amounts are computed: 256 bits have 78."""
 _ETHER = Decimal(10**18)
+WHOLE = bytes(32)
+"""Stands where the topic of an event does, for what is found in whole blocks."""
 
 
 class SessionError(ValueError):
@@ -69,7 +72,7 @@ class EventSession:
     """A session of which each event of ``address`` with one of the topics is an alert, but for those within ``cooldown``.
 
     ``signatures`` are by topic; ``lasts`` is for how long an alert fires. Seconds of chain time. With a ``check`` only
-    events whose claims it refutes are alerts.
+    events whose claims it refutes are alerts; a `BlockCheck` is one of whole blocks, without any events.
     """
 
     name: str
@@ -81,7 +84,7 @@ class EventSession:
     lasts: int
     message: str
     labels: Mapping[str, str]
-    check: OutputCheck | WithdrawalCheck | None = None
+    check: OutputCheck | WithdrawalCheck | BlockCheck | None = None
 
 
 def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> Invariant | EventSession:
@@ -120,6 +123,11 @@ def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> I
 
 def compile_look_up(name: str, one: LookUp) -> EventSession:
     """Return what an invariant of the configuration on what events claim comes to. Raises `SessionError`."""
+    if (check := block_check(one.heuristic, one.layer1, one.params)) is not None:
+        of_blocks = {WHOLE: ""}
+        return EventSession(
+            name, one.layer1, b"", of_blocks, one.severity, 0, ONE_SHOT, one.message, {}, check
+        )
     session = Session(one.layer, one.heuristic, dict(one.params), message=one.message)
     made = compile_session(name, session, {"layer1": one.layer1, "layer2": one.layer2})
     assert isinstance(made, EventSession)

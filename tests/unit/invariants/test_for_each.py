@@ -11,11 +11,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.config import ConfigError, read, read_dict
+from chainwatch.operations import invariant_making
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Conflict, Invalid
+from chainwatch.operations.invariant_making import delete_invariant, save_invariant, stop_invariant
+from chainwatch.operations.invariant_values import invariant_values
+from chainwatch.operations.invariants import list_invariants
 from chainwatch.plan import Plan, load_plan, make_plan
 from chainwatch.store import invariants, schema
 from chainwatch.store.database import Database
-from tests.unit.invariants.test_checker import NETWORKS, SAFE, Chains
+from tests.unit.invariants.test_checker import FLOOR, NETWORKS, SAFE, Chains
 from tests.unit.store.conftest import Undo
 
 OWNERS = ["0x" + digit * 40 for digit in "123"]
@@ -236,3 +243,132 @@ def test_routes_may_match_the_labels_of_elements() -> None:
 
     assert warnings("owner") == warnings("who") == []
     assert "no alert of chainwatch has the label" in warnings("ownr")[0]
+
+
+class Made:
+    """Invariants that are made while this runs; the configuration has none."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
+        self.plan = make_plan(read_dict({"networks": NETWORKS, "invariants": {"other": FLOOR}}))
+        self.context = Context(self.plan.settings, AlertEngine([], {}, 0), (), plan=self.plan)
+        self.chains = Chains(connection, self.plan)
+
+    def put(self, settings: dict[str, Any], name: str = "rich") -> None:
+        save_invariant(self.connection, self.context, 5.0, name=name, settings=settings, author="anna")
+
+    def step(self, number: int, owners: Sequence[str], poor: Sequence[str] = ()) -> None:
+        step(self.chains, number, owners, poor)
+
+    def restart(self) -> None:
+        self.chains = Chains(self.connection, self.plan)
+
+    def listed(self) -> list[tuple[str, str]]:
+        found = list_invariants(self.connection, self.context, 5.0)
+        return [(one.name, one.state) for one in found if one.origin == "api"]
+
+    def families(self) -> set[tuple[str, str]]:
+        return {(one.name, one.element) for one in invariant_values(self.connection, self.context)}
+
+
+def test_one_that_is_made_over_http_is_made_of_each_element_too(connection: sa.Connection) -> None:
+    first, second, third = OWNERS
+    made = Made(connection)
+    made.put({**RICH, "for_each": {"owner": [first, second]}})
+    assert made.listed() == [(f"rich:{first}", "waiting"), (f"rich:{second}", "waiting")]
+    made.step(1, [], [second])
+    assert raised(made.chains) == [(second, 1_010, None, "")]
+    assert made.listed() == [(f"rich:{first}", "holds"), (f"rich:{second}", "violated")]
+    assert made.families() == {("other", ""), ("rich", first), ("rich", second)}
+
+    made.restart()
+    made.step(2, [], [second])
+    assert raised(made.chains) == []
+    made.put({**RICH, "for_each": {"owner": [second, third]}, "message": "poor"})
+    made.step(3, [], [second])
+    assert raised(made.chains) == [(second, 1_030, None, "")]  # the same alert goes on
+    made.put({**RICH, "for_each": {"owner": [first]}})
+    made.step(4, [], [first])
+    assert raised(made.chains)[1:] == [(second, 1_030, 1_040, "no longer listed"), (first, 1_040, None, "")]
+
+    stop_invariant(connection, made.context, 6.0, name="rich")
+    made.step(5, [], [first])
+    assert raised(made.chains)[3:] == [(first, 1_040, 1_050, "stopped")]
+    assert made.listed() == [("rich", "stopped")]
+    assert made.families() == {("other", "")}
+    delete_invariant(connection, made.context, 7.0, name="rich")
+    assert made.listed() == []
+
+
+def test_one_over_a_contract_s_list_that_is_made_over_http_goes_on_after_a_restart(
+    connection: sa.Connection,
+) -> None:
+    first, second, third = OWNERS
+    made = Made(connection)
+    made.put(RICH)
+    made.step(1, [first, second], [second])
+    assert raised(made.chains) == [(second, 1_010, None, "")]
+    assert made.families() == {("other", ""), ("rich", first), ("rich", second)}
+    made.restart()
+    made.put({**RICH, "message": "still ${owner}"})
+    made.step(2, [first, second, third], [second, third])
+    assert raised(made.chains) == [(second, 1_020, None, ""), (third, 1_020, None, "")]
+    delete_invariant(connection, made.context, 7.0, name="rich")
+    made.step(3, [first], [second])
+    assert sorted(raised(made.chains)[2:]) == [
+        (second, 1_020, 1_030, "deleted"),
+        (third, 1_020, 1_030, "deleted"),
+    ]
+    assert made.listed() == []
+    made.put(RICH)  # what was listed before means nothing now
+    assert made.listed() == [("rich:*", "waiting")]
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"owner": []}, r"for_each\.owner: expected a list with at least one item"),
+        ({"owner": ["nobody"]}, r"values\.funds\.address: expected"),
+        ({"owner": [str(n) for n in range(1_001)]}, "at most 1000 invariants"),
+        ({"owner": {**RICH["for_each"]["owner"], "network": "gamma"}}, r"for_each\.owner\.network"),
+        (
+            {"owner": {"network": "alpha", "address": SAFE, "call": "function f() returns (address)"}},
+            r"owner\.call",
+        ),
+        ([], "for_each"),
+    ],
+)
+def test_mistakes_in_lists_are_refused_over_http_as_in_the_file(
+    connection: sa.Connection, lists: Any, message: str
+) -> None:
+    made = Made(connection)
+    with pytest.raises(Invalid, match=message):
+        made.put({**RICH, "for_each": lists})
+    assert made.listed() == []
+
+
+def test_what_is_made_over_http_is_bounded(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invariant_making, "MADE_MAX", 5)
+    made = Made(connection)
+    for number in range(2):
+        made.put({**RICH, "for_each": {"owner": OWNERS[:2]}}, f"rich{number}")
+    with pytest.raises(Conflict, match="over 5 elements"):
+        made.put({**RICH, "for_each": {"owner": OWNERS[:2]}})
+    made.put({**RICH, "for_each": {"owner": OWNERS}}, "rich1")
+    with pytest.raises(Conflict, match="over 5 elements"):
+        made.put(FLOOR, "floor")
+    delete_invariant(connection, made.context, 7.0, name="rich0")
+    made.put(FLOOR, "floor")
+    with pytest.raises(Conflict, match="configuration file"):
+        made.put(FLOOR, "other")
+
+
+def test_a_list_of_the_file_wins_over_one_that_was_made(connection: sa.Connection) -> None:
+    first, second, _ = OWNERS
+    made = Made(connection)
+    made.put({**RICH, "for_each": {"owner": [second]}})
+    chains = Chains(connection, plan_of(rich={**RICH, "for_each": {"owner": [first]}}))
+    step(chains, 1, [], [first, second])
+    assert raised(chains) == [(first, 1_010, None, "")]
