@@ -308,9 +308,16 @@ def _joined_outcomes(
     if not had_enough:  # any of them may have had too little gas
         return nothing
     return [
-        (int.from_bytes(one) if isinstance(read, Balance) else one) if is_done else None
-        for read, (is_done, one) in zip(reads, each, strict=True)
+        _joined_outcome(read, is_done, returned)
+        for read, (is_done, returned) in zip(reads, each, strict=True)
     ]
+
+
+def _joined_outcome(read: Read, is_done: bool, returned: bytes) -> Outcome | None:
+    """Return the outcome; None for a call that failed, and of a contract without `getEthBalance` for a balance."""
+    if not is_done or (isinstance(read, Balance) and len(returned) != 32):
+        return None
+    return int.from_bytes(returned) if isinstance(read, Balance) else returned
 
 
 async def _alone(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[Outcome]:

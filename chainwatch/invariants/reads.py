@@ -35,7 +35,7 @@ from chainwatch.store.invariants import Reading
 
 PATIENCE = 1.0
 """Seconds for which a block's state is asked for anew: another endpoint may have it a moment later."""
-STATE_PATIENCE = 20.0
+STATE_PATIENCE = 5.0
 """The same where nothing waits for it and it is not tried again later."""
 BLOCKS_AT_ONCE = 8
 """Blocks of one network that are read at the same time."""
@@ -105,7 +105,7 @@ async def read_history(
         try:
             return await read_group(pool, invariants, block, STATE_PATIENCE)
         except ChainError as error:
-            return GroupRead.none(block, error) if is_final(error, block) else error
+            return GroupRead.none(block, error) if isinstance(error, NotThere | NodeError) else error
 
     async for block, group in at_once(wanted, read):
         if isinstance(group, ChainError):

@@ -35,10 +35,10 @@ INVARIANTS: dict[str, Invariant] = {
 class Reader:
     """Reads blocks of a fake chain by a clock of its own; ``read`` says of which blocks each invariant was read."""
 
-    def __init__(self, pool: Pool, chain: FakeChain, node: FakeNode) -> None:
+    def __init__(self, pool: Pool, chain: FakeChain, node: FakeNode, *, is_live: bool = True) -> None:
         self._pool, self._chain, self.node = pool, chain, node
         self.now = 0.0
-        self._live = LiveReads(Retries(lambda: self.now))
+        self._read = LiveReads(Retries(lambda: self.now)).read if is_live else reads.read_history
         self.wanted: dict[tuple[str, int], Reading] = {}
 
     async def read(self, *numbers: int, is_old: bool = False) -> tuple[list[tuple[str, int]], str]:
@@ -51,7 +51,7 @@ class Reader:
                 )
         found, failed = [], ""
         try:
-            async for result in self._live.read(self._pool, INVARIANTS, self._blocks(is_old)):
+            async for result in self._read(self._pool, INVARIANTS, self._blocks(is_old)):
                 for one in result.readings:
                     self.wanted[one.name, one.block] = one
                     if not one.is_wanted:
@@ -67,6 +67,27 @@ class Reader:
             for number in sorted({one.block for one in open_})
             if (some := [one for one in open_ if one.block == number])
         ]
+
+
+@pytest.fixture
+async def of_history(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
+    monkeypatch.setattr(reads, "STATE_PATIENCE", 0.02)
+    chain = FakeChain()
+    chain.mine(count=20)
+    async with (
+        FakeNode(chain) as node,
+        open_pool(network_settings(node.http_url, name="alpha", multicall="")) as pool,
+    ):
+        yield Reader(pool, chain, node, is_live=False)
+
+
+async def test_a_replay_gives_up_what_no_endpoint_has_even_of_new_blocks(of_history: Reader) -> None:
+    """As a range of the past may end at any block."""
+    for method in ("eth_getBalance", "eth_getStorageAt"):
+        of_history.node.fail(method, "error", {"code": -32000, "message": "missing trie node"}, times=None)
+    found, failed = await of_history.read(5)
+    assert (found, failed) == ([("floor", 5), ("slot", 5)], "")
+    assert "missing trie node" in str(of_history.wanted["floor", 5].error)
 
 
 @pytest.fixture
