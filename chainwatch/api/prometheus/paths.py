@@ -14,6 +14,8 @@ _NAMES = frozenset(
         "metadata",
         "rules",
         "alerts",
+        "targets",
+        "format_query",
         "status/buildinfo",
     }
 )
