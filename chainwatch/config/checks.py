@@ -30,7 +30,8 @@ def cross_check(draft: Draft, *, watches: bool) -> None:
         _check_flow(draft, ("flows", flow))
     for name, one in draft.parts.look_ups.items():
         _check_known(draft, ("invariants", name, "network"), one.layer1, "networks")
-        _check_known(draft, ("invariants", name, "l2"), one.layer2, "networks")
+        if one.layer2 != one.layer1:
+            _check_known(draft, ("invariants", name, "l2"), one.layer2, "networks")
     for layer, network in draft.parts.pessimism.networks.items():
         _check_known(draft, ("pessimism", layer), network, "networks")
     _check_routes(draft)

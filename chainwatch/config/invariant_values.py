@@ -27,8 +27,8 @@ KINDS = (
 """What a value can be."""
 MEASURES = ("amount", "count", "age", "latency")
 """What a value can be of a flow's transfers."""
-PREVIOUS = "previous"
-"""The prefix under which a condition reads the values of the check before."""
+PREVIOUS, ACCEPTED = "previous", "accepted"
+"""The prefixes under which a condition reads the values of the check before, and those that were accepted last."""
 ARGUMENT_NESTING = 16
 """Lists and tables within one another in an argument."""
 
@@ -45,8 +45,8 @@ def _slot(value: object) -> int:
 
 
 def _name(name: str) -> str:
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name == PREVIOUS:
-        raise Expected(f"a name of letters, digits and `_`, other than `{PREVIOUS}`")
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name in (PREVIOUS, ACCEPTED):
+        raise Expected(f"a name of letters, digits and `_`, other than `{PREVIOUS}` and `{ACCEPTED}`")
     return name
 
 

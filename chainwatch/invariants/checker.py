@@ -17,12 +17,13 @@ from chainwatch.invariants import held
 from chainwatch.invariants.definitions import Definitions, Running
 from chainwatch.invariants.event_reads import WantedEvents, read_events, wanted_events
 from chainwatch.invariants.fingerprints import fingerprints
+from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
 from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.invariants.listing import family_of, listing_of
-from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_blocks
-from chainwatch.invariants.retries import Retries
+from chainwatch.invariants.live_reads import LiveReads
+from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_history
 from chainwatch.invariants.sampling import Samples
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
@@ -85,8 +86,11 @@ class InvariantChecker:
         self.kept_checks = KeptChecks(stores_all=stores_all, of_history=not by_clock)
         self.kept_events = KeptEvents()
         self.kept_transfers = KeptTransfers()
+        self.kept_accepted = KeptAccepted()
         self._searches = defaultdict[str, held.Searches](held.Searches)
-        self._retries = Retries() if by_clock else None
+        self._live = LiveReads() if by_clock else None
+        self.failures: dict[str, str] = {}
+        """Why sessions, by name, could not be read last."""
         self.waiting: dict[str, float] = {}
         """Since when (the clock's value) invariants, by name, wait for an answer; a restart begins anew."""
 
@@ -108,7 +112,14 @@ class InvariantChecker:
 
     def begin(self, work: Work) -> InvariantTransaction:
         """See ``chainwatch.pipeline.checker.Checker``."""
+        for kept in (self.kept_transfers, self.kept_events, self.kept_accepted):
+            kept.begin(work.connection)
         return InvariantTransaction(self, work)
+
+    def commit(self, connection: sa.Connection) -> None:
+        """Have what is kept in memory kept after this transaction, once it is committed."""
+        for kept in (self.kept_transfers, self.kept_events, self.kept_accepted):
+            kept.commit(connection)
 
     def load_deadlines(
         self, connection: sa.Connection, after: tuple[int, int, str], until: int, limit: int
@@ -170,9 +181,10 @@ class InvariantChecker:
             yield await self.samples.read(pools, wanted.running.invariants)
             return
         failed: ChainError | None = None
+        read_blocks = read_history if self._live is None else self._live.read
         parts: tuple[AsyncIterator[ReadResult], ...] = (
-            read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
-            read_events(pools, pool, wanted.events),
+            read_blocks(pool, wanted.running.invariants, wanted.blocks),
+            read_events(pools, pool, wanted.events, self.failures),
             wanted.searches.read(pool),
         )
         for part in parts:

@@ -1,21 +1,26 @@
-"""Reads the events of sessions: addresses and signatures that no configuration watches."""
+"""Reads the events of sessions, of addresses and signatures that no configuration watches, and the blocks of others."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
 from chainwatch.chain.errors import ChainError, TransportError, Unavailable
 from chainwatch.chain.history import find_logs
 from chainwatch.chain.pool import Pool
+from chainwatch.checker.invariants.block_checks import BlockCheck
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.sessions import EventSession
+from chainwatch.invariants.block_reads import find_block_faults
 from chainwatch.invariants.look_ups import find_breaches
 from chainwatch.model import Header, RawLog
 
 BLOCKS_AT_ONCE = 2_000
 """Blocks far behind the head whose events are read at once."""
+WHOLE_AT_ONCE = 16
+"""The same of blocks that are read whole."""
+ERROR_MAX = 300
 UNSETTLED = 64
 """Blocks before the head that may still be replaced: their events are read up to the checkpoint, whose hash is compared."""
 
@@ -46,16 +51,18 @@ def wanted_events(session: EventSession, read: int, checkpoint: Header) -> Wante
     """Return what is to be read next of ``session``, whose events are read up to the block ``read``; None for nothing."""
     if read >= checkpoint.number:
         return None
-    end = read + BLOCKS_AT_ONCE
+    end = read + (WHOLE_AT_ONCE if isinstance(session.check, BlockCheck) else BLOCKS_AT_ONCE)
     if end <= checkpoint.number - UNSETTLED:
         return WantedEvents(session, read + 1, end, None)
     return WantedEvents(session, read + 1, checkpoint.number, checkpoint.hash)
 
 
 async def read_events(
-    pools: Mapping[str, Pool], pool: Pool, wanted: Iterable[WantedEvents]
+    pools: Mapping[str, Pool], pool: Pool, wanted: Iterable[WantedEvents], failures: dict[str, str]
 ) -> AsyncIterator[EventsRead]:
     """Yield the events of each session; sessions with one address are asked for together.
+
+    ``failures`` are kept up to date: why the sessions, by name, could not be read last.
 
     ``pool`` has the events; those of sessions with a check are left out where all ``pools`` say that nothing is wrong.
 
@@ -65,26 +72,45 @@ async def read_events(
     silent: set[str] = set()  # networks that did not answer: no further look-up waits for them now
     together: dict[tuple[bytes, int, int], list[WantedEvents]] = {}
     for one in wanted:
-        together.setdefault((one.session.address, one.first, one.last), []).append(one)
+        check = one.session.check
+        if isinstance(check, BlockCheck):
+            try:
+                found = await find_block_faults(pool, check, one.first, one.last, one.hash)
+            except ChainError as error:
+                failed = error
+                failures[one.session.name] = str(error)[:ERROR_MAX]
+                continue
+            failures.pop(one.session.name, None)
+            yield _read(one, found)
+        else:
+            together.setdefault((one.session.address, one.first, one.last), []).append(one)
     for (address, first, last), group in together.items():
         topics = tuple(sorted({topic for one in group for topic in one.session.signatures}))
         try:
             logs = await find_logs(pool, address, [topics], first, last)
         except ChainError as error:
             failed = error
+            failures |= {one.session.name: str(error)[:ERROR_MAX] for one in group}
             continue
         for one in group:
             mine = [log for log in logs if log.topics and log.topics[0] in one.session.signatures]
             check = one.session.check
+            assert not isinstance(check, BlockCheck)
             if mine and check is not None and check.second in silent:
                 continue
             try:
                 found = await find_breaches(pools, one.session, mine)
             except ChainError as error:
                 failed = error
+                failures[one.session.name] = str(error)[:ERROR_MAX]
                 if check is not None and isinstance(error, TransportError | Unavailable):
                     silent.add(check.second)
                 continue
-            yield EventsRead(one, tuple(log for log, _ in found), tuple(fault for _, fault in found))
+            failures.pop(one.session.name, None)
+            yield _read(one, found)
     if failed is not None:
         raise failed
+
+
+def _read(wanted: WantedEvents, found: Sequence[tuple[RawLog, str]]) -> EventsRead:
+    return EventsRead(wanted, tuple(log for log, _ in found), tuple(fault for _, fault in found))

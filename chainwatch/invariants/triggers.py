@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.config import NetworkSettings
 from chainwatch.model import Header
+from chainwatch.store.invariants import Check
 
 
 class Trigger(NamedTuple):
@@ -24,6 +27,17 @@ def is_due(every: object, trigger: Trigger) -> bool:
     if not isinstance(every, float | int) or trigger.previous is None:
         return True
     return trigger.header.timestamp // every > trigger.previous.timestamp // every
+
+
+def misaligned(
+    networks: Mapping[str, NetworkSettings], invariant: Invariant, check: Check, headers: Mapping[str, Header]
+) -> str:
+    """Return why the blocks at the time of a check cannot be compared; empty where they can."""
+    for network, header in headers.items():
+        apart = check.timestamp - header.timestamp
+        if networks[network].block_time is not None and apart > invariant.align:
+            return f"block {header.number} of {network} is {apart} s older than that of {check.network}"
+    return ""
 
 
 def new_blocks(headers: Mapping[int, Header], last: int, known: Header | None, most: int) -> list[Trigger]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from chainwatch.checker.invariants.history_parser import is_earlier
+from chainwatch.checker.invariants.history_parser import KEPT_ACCEPTED, is_earlier
 from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.model import to_hex
 
@@ -86,14 +86,18 @@ def is_unread(standing: Standing, seen: int, waited: float) -> bool:
 def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:
     """Return the condition of an invariant that was broken first at ``check``, with its ``values``."""
     read = shown(values)
+    accepted = values.get(KEPT_ACCEPTED) or {}
+    others = shown({name: value for name, value in accepted.items() if value != values.get(name)})
     differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
         "description": said(
-            invariant.message, f"{f'{differences}: ' if differences else ''}{read} at {where}"
+            invariant.message,
+            f"{f'{differences}: ' if differences else ''}{read}{f' (accepted: {others})' if others else ''} at {where}",
         ),
         "values": read,
+        **({"accepted": others} if others else {}),
         **({"difference": differences} if differences else {}),
         "block": str(check.block),
         "block_network": check.network,

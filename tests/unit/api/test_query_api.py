@@ -140,7 +140,7 @@ async def test_hostile_requests_are_refused(
 async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving: Serving) -> None:
     async with serving() as served:
         fill(served, 300)
-        slow = {"query": "sum(max_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "2s"}
+        slow = {"query": "sum(mad_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "2s"}
         bounds = {"start": str(NOW - 600), "end": str(NOW), "step": "1"}
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data={**slow, **bounds}))
         await asyncio.sleep(0.2)
