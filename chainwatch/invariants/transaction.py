@@ -18,7 +18,7 @@ from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.invariants.sampling import SampledBlocks
-from chainwatch.invariants.triggers import Trigger, is_due, misaligned, new_blocks
+from chainwatch.invariants.triggers import Trigger, at_once, is_due, misaligned, new_blocks
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
@@ -261,8 +261,13 @@ class InvariantTransaction:
         for group in self._running.groups.get(network, ()):
             if due := self._due(group, network, triggers):
                 self._add_group(network, group, group.names, due)
+            failed: Collection[str] = ()
             if triggers and due != triggers:  # a check that failed for good is repeated at the next block
-                self._add_group(network, group, self._checks.failed(group.names), triggers)
+                failed = self._checks.failed(group.names)
+                self._add_group(network, group, failed, triggers)
+            names = set(group.names).difference(failed) if self._triggers else ()
+            if extra := at_once(self._running.triggers.get(network, {}), names, network, self._triggers, due):
+                self._add_checks(network, extra)
 
     def _due(self, group: Group, network: str, triggers: list[Trigger]) -> list[Trigger]:
         """Return at which blocks the invariants of ``group`` are checked."""
