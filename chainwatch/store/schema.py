@@ -28,7 +28,7 @@ from chainwatch.store.tables import metadata, properties
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0043"
+HEAD = "0047"
 """The newest migration. A test keeps it equal to Alembic's head and to ``metadata``."""
 CREATED_AT = "created_at"
 """The property for the time at which the database was made, in Unix seconds."""
