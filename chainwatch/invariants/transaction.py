@@ -133,20 +133,25 @@ class InvariantTransaction:
         """Undo what belongs to blocks of ``network`` after ``block``."""
         self._forget_kept()
         invariants.roll_back(self._connection, network, block)
-        self._checker.kept_accepted.roll_back(self._connection, network, block)
         self._checker.kept_events.forget(network)
         self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
         for name, invariant in self._running.on.get(network, {}).items():
             self._reasons[name] = "reorg"
             if len(invariant.networks) > 1:
                 self._unplace(name, network, block)
+        ancestor = blocks.header_of(self._connection, network, block)
+        also = [
+            name for name in self._running.on.get(network, ()) if name in self._running.of_several_networks
+        ]
+        since = None if ancestor is None else ancestor.timestamp
+        self._checker.kept_accepted.roll_back(self._connection, network, block, since, also)
         sessions.roll_back(self._work, self._running, network, block)
         for placed in self._triggers.values():
             for number in [n for n in placed if n > block]:
                 del placed[number]
         if (known := self._before.get(network)) is not None and known.number > block:
             del self._before[network]
-            if (ancestor := blocks.header_of(self._connection, network, block)) is not None:
+            if ancestor is not None:
                 self._before[network] = ancestor
 
     def _unplace(self, name: str, network: str, block: int) -> None:
