@@ -29,6 +29,7 @@ from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 KEY = "0x" + "7f3a" * 16
 TX = "0x" + "c0de" * 16
@@ -120,7 +121,7 @@ def serving_page(
         task = loop.create_task(_serve(plan, database, ready, engine))
         thread = threading.Thread(target=_run, args=(loop, task), daemon=True)
         thread.start()
-        assert ready.wait(20)
+        assert ready.wait(PATIENCE)
         try:
             yield page
         finally:

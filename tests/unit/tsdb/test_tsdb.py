@@ -21,6 +21,7 @@ from chainwatch.tsdb.model import HOUR, Batch, TsdbLimits
 from chainwatch.tsdb.room import Sender
 from chainwatch.tsdb.stored import StoredSeries
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000_000
 
@@ -256,13 +257,13 @@ def test_a_slow_pattern_holds_up_no_append(monkeypatch: pytest.MonkeyPatch) -> N
 
     def slow(matcher: Matcher, value: str) -> bool:
         begun.set()
-        return go_on.wait(10)
+        return go_on.wait(PATIENCE)
 
     chosen = matchers('{__name__=~"a.*"}')
     monkeypatch.setattr(Matcher, "takes", slow)
     thread = threading.Thread(target=tsdb.select, args=(chosen,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     taken = threading.Thread(target=tsdb.append, args=([(labels("a"), [NOW + 1], [1.0])], NOW))
     taken.start()
     taken.join(5)
