@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -145,11 +146,12 @@ class InvariantChecker:
             )
         ]
         cursors = invariants.cursors(connection, network)
+        header_of = partial(blocks.header_of, connection, network)
         events = [
             found
             for name, block in sorted(cursors.items())
             if (session := running.sessions.get(name)) is not None
-            and (found := wanted_events(session, block, last)) is not None
+            and (found := wanted_events(session, block, last, header_of)) is not None
         ]
         searches = self._searches[network]
         is_searching = bool(searches.load(connection, network, running.invariants))

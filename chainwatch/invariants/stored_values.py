@@ -57,10 +57,12 @@ def with_stored(
         values = {}
     if invariant.windows and values:
         content |= _past(connection, invariant, check, values)
+    is_changed = content != own.content
     if invariant.reads_accepted and values:
-        content[KEPT_ACCEPTED] = accepted.values_for(connection, invariant, check, values)
+        known = content[KEPT_ACCEPTED] = accepted.values_for(connection, invariant, check, values)
+        is_changed |= known is not None and any(values[name] != value for name, value in known.items())
     reading = own._replace(content=content)
-    if content != own.content:
+    if is_changed:  # where all is as it was accepted, as mostly, there is nothing to be shown of it
         invariants.replace_content(connection, reading)
     return reading
 
