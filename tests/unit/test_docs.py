@@ -30,7 +30,7 @@ PATH = re.compile(r"[\w.-]+(/[\w.-]+)*(/|\.(py|md|toml|json))")
 METHOD = re.compile(r"[A-Z][a-z]+[A-Za-z]*(\.[a-z_]+)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
-NO_ALERTS = {"ActionKind", "ChainConnectionStatus", "PagerDuty", "PanicException"}
+NO_ALERTS = {"ActionKind", "ChainConnectionStatus", "PagerDuty", "PanicException", "PrometheusRule"}
 PRESETS = ROOT / "chainwatch" / "init" / "presets"
 """They name events of protocols."""
 """Words of the code that look like the names of alerts."""
