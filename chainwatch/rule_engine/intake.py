@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from chainwatch.promql.series import Metadata
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
-from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
+from chainwatch.tsdb.model import SET_BACK, Appended, Batch, Reason
 from chainwatch.tsdb.room import Sender
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -24,9 +24,6 @@ TOGETHER = 10_000
 SHARE, SOURCE_SHARE = 0.9, 0.8
 """The share of series and memory that other programs may fill, as the rest is for own metrics and what rules record; and
 one source of theirs, so that none keeps all others out."""
-AHEAD = TsdbLimits().future
-"""Milliseconds by which a time may be ahead of the clock; one beyond them is of a clock that was ahead."""
-
 T = TypeVar("T")
 
 
@@ -37,10 +34,10 @@ async def _nowhere() -> None:
 def next_time(clock: Callable[[], float], last: int) -> int:
     """Return the time of new samples by ``clock`` (Unix seconds), after ``last``: no two of a series may have the same.
 
-    Times are Unix milliseconds. A ``last`` that is far ahead is of a clock that was.
+    Times are Unix milliseconds. A ``last`` that is further ahead than ``SET_BACK`` is of a clock that was.
     """
     now = math.floor(clock() * 1000)
-    return last + 1 if now <= last <= now + AHEAD else now
+    return last + 1 if now <= last <= now + SET_BACK else now
 
 
 class Intake:

@@ -12,7 +12,7 @@ from chainwatch.promql.errors import LimitExceeded
 from chainwatch.promql.series import NAME, Labels, Metadata, is_stale, passing
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
-from chainwatch.tsdb.model import Appended, Batch, TsdbLimits
+from chainwatch.tsdb.model import SET_BACK, Appended, Batch, TsdbLimits
 from chainwatch.tsdb.room import OWN, RESTORED, Room, Sender, refusal
 from chainwatch.tsdb.snapshot import Selections, Snapshot
 from chainwatch.tsdb.stored import SAMPLE_BYTES, StoredSeries
@@ -301,11 +301,7 @@ class Tsdb:
         added: Entries,
     ) -> None:
         """Add what may be added, whatever that is."""
-        if (
-            series.times
-            and series.newest > ahead
-            and any(now - series.window < time <= ahead for time in times)
-        ):
+        if series.times and series.newest > now + SET_BACK and _shows_now(times, now, series, ahead):
             self._cut(series, now)
         head_times, head_values = series.growing()
         is_new = not head_times
@@ -382,6 +378,17 @@ def _between(series: StoredSeries, start: int, end: int) -> bool:
     times, _ = series.reaching(start - 1)
     index = bisect_left(times, start)
     return index < len(times) and times[index] <= end
+
+
+def _shows_now(times: Sequence[int], now: int, series: StoredSeries, ahead: int) -> bool:
+    """Return whether these times show that what is newest in ``series`` is of a clock that was ahead.
+
+    A sample that has this machine's time, ``now``, shows it of whatever is later; those with the time of another machine,
+    which may be ahead, only of what this machine would refuse.
+    """
+    if series.newest <= ahead:
+        return now in times
+    return any(now - series.window < time <= ahead for time in times)
 
 
 def _same(one: float, other: float) -> bool:

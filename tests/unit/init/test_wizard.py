@@ -303,6 +303,9 @@ def _leaves(value: object) -> list[object]:
     ("flags", "message"),
     [
         (Given(preset="conext"), "--preset: expected one of connext.*did you mean .connext"),
+        (Given(preset="oft"), 'did you mean "layerzero-oft"'),
+        (Given(preset="CCTP"), 'did you mean "cctp-v1" or "cctp-v2"'),
+        (Given(preset="op"), 'did you mean "op-stack"'),
         (
             Given(preset="connext", networks=["ethereum", "moonbeam"]),
             "connext is known on .*, not on moonbeam",

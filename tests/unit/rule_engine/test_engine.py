@@ -94,7 +94,7 @@ async def test_a_rule_that_is_gone_ends_its_alerts_and_others_go_on(sqlite_url: 
     async with ruling(sqlite_url, [other], engine=engine) as world:
         await world.until(lambda: world.states("High") == ["resolved"])
         (gone,) = world.alerts("High")
-        assert gone.reason == "rule removed"
+        assert gone.reason == "rule removed or changed"
         assert world.states("Other") == ["firing"]
     async with ruling(sqlite_url, []) as world:  # another process
         await world.until(lambda: world.states("Other") == ["resolved"])

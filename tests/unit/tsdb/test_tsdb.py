@@ -21,6 +21,7 @@ from chainwatch.tsdb.model import HOUR, Batch, TsdbLimits
 from chainwatch.tsdb.room import Sender
 from chainwatch.tsdb.stored import StoredSeries
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000_000
 
@@ -76,6 +77,16 @@ def test_bad_samples_are_refused_with_the_reason_and_harm_nothing(
     assert (result.accepted, result.refused, result.examples) == (1, {reason: 1}, {reason: labels("a")})
     assert result.changed == [labels("b")]
     assert ask(tsdb, "a") == {labels("a"): 1}
+
+
+def test_after_the_clock_was_set_back_samples_of_now_take_the_place_of_later_ones() -> None:
+    tsdb, a, b, ahead = Tsdb(), labels("a"), labels("b"), NOW + 240_000
+    tsdb.append([(a, [NOW, ahead], [1.0, 2.0]), (b, [ahead], [1.0])], ahead)
+    others = tsdb.append([(b, [NOW + 5], [3.0])], NOW + 6)  # by the clock of another machine
+    assert others.refused == {"out of order": 1}
+    assert not tsdb.append([(a, [NOW + 7], [3.0]), (b, [NOW + 7], [4.0])], NOW + 7).refused
+    found = {series.labels: [list(part) for part in series.samples] for series in tsdb.select(())}
+    assert found == {a: [[NOW, NOW + 7], [1.0, 3.0]], b: [[NOW + 7], [4.0]]}
 
 
 def test_the_same_sample_again_is_accepted_and_changes_nothing() -> None:
@@ -246,13 +257,13 @@ def test_a_slow_pattern_holds_up_no_append(monkeypatch: pytest.MonkeyPatch) -> N
 
     def slow(matcher: Matcher, value: str) -> bool:
         begun.set()
-        return go_on.wait(10)
+        return go_on.wait(PATIENCE)
 
     chosen = matchers('{__name__=~"a.*"}')
     monkeypatch.setattr(Matcher, "takes", slow)
     thread = threading.Thread(target=tsdb.select, args=(chosen,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     taken = threading.Thread(target=tsdb.append, args=([(labels("a"), [NOW + 1], [1.0])], NOW))
     taken.start()
     taken.join(5)
