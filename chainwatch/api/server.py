@@ -89,7 +89,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
     app.add_routes(v1.routes(reads, writes))
     app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
-    with contextlib.closing(ClientTurns()) as turns:
+    with contextlib.closing(ClientTurns(rules.loaded)) as turns:
         add_page(app, running.database, reads, writes, identities, guard, rules.tsdb, turns)
         app.add_routes(prometheus.routes(rules, turns))
         await serve(settings, app, may_listen)

@@ -1,8 +1,7 @@
-"""Whole blocks: all their transactions, and the balances that each transaction has changed.
+"""Whole blocks with all their transactions.
 
-Formats: `eth_getBlockByNumber` with transactions, https://ethereum.github.io/execution-apis/; `debug_traceBlockByHash` with
-`prestateTracer` and `diffMode`, https://geth.ethereum.org/docs/developers/evm-tracing/built-in-tracers; the field ``mint``
-of deposits, https://specs.optimism.io/protocol/deposits.html.
+Formats: `eth_getBlockByNumber` with transactions, https://ethereum.github.io/execution-apis/; the field ``mint`` of
+deposits, https://specs.optimism.io/protocol/deposits.html.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from chainwatch.chain.errors import MalformedAnswer, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.wire import Call
-from chainwatch.model import Header, to_hex
+from chainwatch.model import Header
 
 _GWEI = 10**9
-_TRACER = {"tracer": "prestateTracer", "tracerConfig": {"diffMode": True}}
 
 
 class SentTransaction(NamedTuple):
@@ -65,19 +63,6 @@ async def read_blocks(pool: Pool, first: int, last: int, last_hash: bytes | None
     return await pool.ask_agreeing(read)
 
 
-async def read_touched(pool: Pool, block: Header) -> frozenset[bytes]:
-    """Return the accounts whose balances the transactions of ``block`` have changed.
-
-    Raises `RpcError`; `NodeError` where the endpoint does not serve `debug_traceBlockByHash`.
-    """
-
-    async def read(endpoint: Endpoint) -> frozenset[bytes]:
-        result = await endpoint.rpc.call(Call("debug_traceBlockByHash", (to_hex(block.hash), _TRACER)))
-        return endpoint.rpc.parse(_touched, result)
-
-    return await pool.ask_agreeing(read)
-
-
 class _WireSent(msgspec.Struct):
     hash: str
     sender: str = msgspec.field(name="from")
@@ -96,21 +81,7 @@ class _WireBlock(wire.WireHeader, rename="camel"):
     withdrawals: list[_WirePayout] | None = None
 
 
-class _WireAccount(msgspec.Struct):
-    balance: str | None = None
-
-
-class _WireDiff(msgspec.Struct):
-    pre: dict[str, _WireAccount]
-    post: dict[str, _WireAccount]
-
-
-class _WireTrace(msgspec.Struct):
-    result: _WireDiff
-
-
 _parse_block = wire.parser(msgspec.json.Decoder(_WireBlock))
-_parse_traces = wire.parser(msgspec.json.Decoder(list[_WireTrace]))
 
 
 def _whole_block(data: wire.Buffer) -> WholeBlock:
@@ -130,13 +101,3 @@ def _sent(one: _WireSent) -> SentTransaction:
         wire.to_amount(one.value),
         0 if one.mint is None else wire.to_amount(one.mint),
     )
-
-
-def _touched(data: wire.Buffer) -> frozenset[bytes]:
-    """Return the accounts with another balance afterwards, and those that are gone: these have nothing afterwards."""
-    found: set[str] = set()
-    for trace in _parse_traces(data):
-        pre, post = trace.result.pre, trace.result.post
-        found.update(name for name, account in post.items() if account.balance is not None)
-        found.update(pre.keys() - post.keys())
-    return frozenset(map(wire.to_address, found))

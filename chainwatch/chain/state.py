@@ -285,9 +285,14 @@ def _joined_outcomes(
         return nothing
     endpoint.together.note_present(question.block.number)
     return [
-        int.from_bytes(one) if one is not None and isinstance(read, Balance) else one
+        _joined_balance(one) if isinstance(read, Balance) else one
         for read, one in zip(reads, each, strict=True)
     ]
+
+
+def _joined_balance(returned: bytes | None) -> int | None:
+    """Return the balance; None where the contract has no such function, which a fallback may have answered for."""
+    return int.from_bytes(returned) if returned is not None and len(returned) == 32 else None
 
 
 async def _alone(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[Outcome]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import structlog
 
-from chainwatch.chain.blocks import SentTransaction, WholeBlock, read_blocks, read_touched
+from chainwatch.chain.blocks import SentTransaction, WholeBlock, read_blocks
 from chainwatch.chain.errors import NodeError, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.state import Balance, ContractCall, Read, read_state
+from chainwatch.chain.traces import read_touched
 from chainwatch.checker.abi_values import parse_type
 from chainwatch.checker.invariants.block_checks import (
     FEE_VAULTS,
@@ -79,7 +80,7 @@ async def _of_balances(pool: Pool, block: WholeBlock) -> list[tuple[RawLog, str]
     header = block.header
     before = Header(header.number - 1, header.parent_hash, b"", header.timestamp)
     try:
-        touched = await read_touched(pool, header)
+        touched = await read_touched(pool, block)
         accounts = sorted(touched.union(FEE_VAULTS))
         reads = [Balance(account) for account in accounts]
         was, now = [sum(map(_wei, await _read(pool, at, reads))) for at in (before, header)]

@@ -22,8 +22,8 @@ from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
 from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.invariants.listing import family_of, listing_of
-from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_blocks
-from chainwatch.invariants.retries import Retries
+from chainwatch.invariants.live_reads import LiveReads
+from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_history
 from chainwatch.invariants.sampling import Samples
 from chainwatch.invariants.transaction import InvariantTransaction
 from chainwatch.model import Deadline, Header, ReadResult
@@ -88,7 +88,7 @@ class InvariantChecker:
         self.kept_transfers = KeptTransfers()
         self.kept_accepted = KeptAccepted()
         self._searches = defaultdict[str, held.Searches](held.Searches)
-        self._retries = Retries() if by_clock else None
+        self._live = LiveReads() if by_clock else None
         self.failures: dict[str, str] = {}
         """Why sessions, by name, could not be read last."""
         self.waiting: dict[str, float] = {}
@@ -181,8 +181,9 @@ class InvariantChecker:
             yield await self.samples.read(pools, wanted.running.invariants)
             return
         failed: ChainError | None = None
+        read_blocks = read_history if self._live is None else self._live.read
         parts: tuple[AsyncIterator[ReadResult], ...] = (
-            read_blocks(pool, wanted.running.invariants, wanted.blocks, self._retries),
+            read_blocks(pool, wanted.running.invariants, wanted.blocks),
             read_events(pools, pool, wanted.events, self.failures),
             wanted.searches.read(pool),
         )

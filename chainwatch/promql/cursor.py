@@ -27,11 +27,8 @@ class Cursor:
         self._source = source
         self._tokens = tokenize(source)
         self._place = 0
-
-    @property
-    def at(self) -> Token:
+        self.at = self._tokens[0]
         """The next token."""
-        return self._tokens[self._place]
 
     @property
     def after(self) -> Token:
@@ -40,19 +37,23 @@ class Cursor:
 
     def take(self) -> Token:
         token = self.at
-        self._place += token.kind != "end"
+        if token.kind != "end":
+            self._place += 1
+            self.at = self._tokens[self._place]
         return token
 
-    def takes(self, *texts: str) -> bool:
-        """Take the token if it is one of the signs ``texts``."""
-        if self.at.kind == "sign" and self.at.text in texts:
-            self._place += 1
+    def takes(self, text: str) -> bool:
+        """Take the token if it is the sign ``text``."""
+        token = self.at
+        if token.text == text and token.kind == "sign":
+            self.take()
             return True
         return False
 
-    def takes_word(self, *words: str) -> bool:
-        if self.at.kind == "word" and self.at.text.lower() in words:
-            self._place += 1
+    def takes_word(self, word: str) -> bool:
+        token = self.at
+        if token.kind == "word" and token.text.lower() == word:
+            self.take()
             return True
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS, greater, lesser
@@ -41,6 +41,8 @@ LOOK_BACK = 300_000
 """Milliseconds for which a sample counts where none follows."""
 SUBQUERY_STEP = 60_000
 """Milliseconds between the evaluations of a subquery without a step of its own."""
+NAMED = frozenset({"last_over_time", "first_over_time"})
+"""Functions of a range that keep the metric's name."""
 _CHECK_EVERY = 10_000
 """Samples between looks at the clock."""
 _REMEMBERED_MAX = 2_000_000
@@ -91,7 +93,7 @@ class Evaluation:
         self._source = source
         self._start = start
         self._end = end
-        self._look_back = look_back
+        self.look_back = look_back
         self._limits = limits
         self._clock = clock
         self._shared = shared
@@ -139,6 +141,19 @@ class Evaluation:
                 self._results[id(node), at] = known
         return known
 
+    def vector_over(self, node: Node, at: int, given: Mapping[int, Vector]) -> Vector:
+        """Return the vector that ``node`` is, whose nodes in ``given`` (by ``id``) are vectors that are known."""
+        self.begin_step()
+        shared, self._shared = self._shared, self._shared | given.keys()
+        for key, vector in given.items():
+            self._results[key, at] = vector
+        try:
+            return self._computed(node, at)
+        finally:
+            self._shared = shared
+            for key in given:
+                del self._results[key, at]
+
     def number(self, node: Node, at: int) -> float:
         """Return the scalar that ``node`` is at the time ``at``."""
         match node:
@@ -183,12 +198,30 @@ class Evaluation:
         if self._left < self._check_at:
             self._check()
 
-    def _check(self) -> None:
-        self._check_at = self._left - _CHECK_EVERY
-        if self._left < 0:
-            raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
+    def spend_together(self, most: int, samples: int) -> None:
+        """Count ``samples`` of several times, of which one now has ``most``. Raises ``LimitExceeded``."""
+        self._spent_before += samples
+        self._check_samples(self._limits.samples - most)
+        self.check_time()
+
+    def check_time(self) -> None:
+        """Raise ``TimedOut`` when the evaluation takes too long."""
         if self._clock() > self._until:
             raise TimedOut(f"the query takes longer than {self._limits.seconds:g} seconds")
+
+    def check_steps(self, first: int, end: int, step: int) -> None:
+        """Raise ``LimitExceeded`` where a subquery has too many steps."""
+        if (end - first) // step >= self._limits.steps:
+            raise LimitExceeded(f"a subquery has more than {self._limits.steps:,} steps")
+
+    def _check(self) -> None:
+        self._check_at = self._left - _CHECK_EVERY
+        self._check_samples(self._left)
+        self.check_time()
+
+    def _check_samples(self, left: int) -> None:
+        if left < 0:
+            raise LimitExceeded(f"the query reads more than {self._limits.samples:,} samples")
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
@@ -215,22 +248,28 @@ class Evaluation:
 
     # Selectors
 
-    def _moment(self, at: int, pinned: At, offset: int) -> int:
+    def moment(self, at: int, pinned: At, offset: int) -> int:
+        """Return the time at which a selector or subquery is looked up, evaluated at ``at``."""
         if pinned is not None:
             at = self._start if pinned == "start" else self._end if pinned == "end" else pinned
         return at - offset
 
-    def _series(self, selector: Selector) -> Sequence[Series]:
+    def find(self, selector: Selector) -> Sequence[Series]:
+        """Return the series that a selector finds."""
         found = self._source.select(selector.matchers)
         if len(found) > self._limits.series:
             raise LimitExceeded(f"a selector finds more than {self._limits.series:,} series")
+        return found
+
+    def _series(self, selector: Selector) -> Sequence[Series]:
+        found = self.find(selector)
         self.spend(len(found) + 1)
         return found
 
     def selected(self, selector: Selector, at: int) -> list[tuple[Labels, int, float]]:
         """Return the labels of the series that have a sample at ``at``, with its time and value."""
-        moment = self._moment(at, selector.at, selector.offset)
-        oldest = moment - self._look_back
+        moment = self.moment(at, selector.at, selector.offset)
+        oldest = moment - self.look_back
         result = []
         for series in self._series(selector):
             times, values = series.samples
@@ -246,7 +285,7 @@ class Evaluation:
         return result
 
     def _selected_windows(self, node: RangeSelector, at: int) -> Iterator[SeriesWindow]:
-        end = self._moment(at, node.selector.at, node.selector.offset)
+        end = self.moment(at, node.selector.at, node.selector.offset)
         start = end - node.range
         for series in self._series(node.selector):
             times, values = series.samples
@@ -271,12 +310,11 @@ class Evaluation:
             yield series.labels, Window(kept_times, kept_values, start, end, at), False
 
     def _subquery(self, node: Subquery, at: int) -> Iterator[SeriesWindow]:
-        end = self._moment(at, node.at, node.offset)
+        end = self.moment(at, node.at, node.offset)
         start = end - node.range
         step = node.step or SUBQUERY_STEP
         first = (start // step + 1) * step
-        if (end - first) // step >= self._limits.steps:
-            raise LimitExceeded(f"a subquery has more than {self._limits.steps:,} steps")
+        self.check_steps(first, end, step)
         found: dict[Labels, tuple[list[int], list[float], bool]] = {}
         held = 0
         for moment in range(first, end + 1, step):
@@ -319,9 +357,7 @@ class Evaluation:
         name, arguments = node.function, node.arguments
         of_window = WINDOW_FUNCTIONS.get(name)
         if of_window is not None:
-            found = self.over_windows(
-                arguments[0], at, of_window, named=name in ("last_over_time", "first_over_time")
-            )
+            found = self.over_windows(arguments[0], at, of_window, named=name in NAMED)
             if self.notes is not None and name in ("rate", "increase"):
                 self.notes.counters((labels.get(NAME) for labels, _, _ in found), node.starts[0])
             return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from chainwatch.promql.errors import ParseError
 
@@ -51,8 +51,7 @@ _PLAIN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """``kind`` is duration, number, word, text, sign or end; ``text`` as written; ``start`` its first character's index."""
 
     kind: str
@@ -68,17 +67,19 @@ def tokenize(source: str) -> list[Token]:
         raise error_at(source, broken.start(), "the query is no UTF-8")
     tokens: list[Token] = []
     place = brackets = 0
-    while place < len(source):
+    length = len(source)
+    while place < length:
         found = _TOKEN.match(source, place)
         kind = (found.lastgroup if found else None) or ""
-        if not brackets and kind in ("word", "sign") and (metric := _METRIC.match(source, place)):
-            found, kind = metric, "word"  # outside brackets a colon belongs to the name
+        if not brackets and (kind == "word" or source[place] == ":"):
+            found, kind = _METRIC.match(source, place), "word"  # outside brackets a colon belongs to the name
         if found is None:
             raise error_at(source, place, _unreadable(source, place))
-        text = found[0]
         if kind != "space":
+            text = found[0]
             tokens.append(Token(kind, text, place))
-            brackets += (text == "[") - (text == "]")
+            if kind == "sign":
+                brackets += (text == "[") - (text == "]")
         place = found.end()
     return [*tokens, Token("end", "", len(source))]
 

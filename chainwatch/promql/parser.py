@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from chainwatch.promql.cursor import Cursor
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
@@ -82,8 +82,7 @@ def _parse(text: str) -> Query:
 _parse_once = lru_cache(256)(_parse)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """A node with what checks need: where it begins, its type, how deep it is, and whether in parentheses."""
 
     node: Node
@@ -219,7 +218,7 @@ class _Parser:
                 start,
             )
         if sign > 0:
-            return replace(part, start=start)
+            return part._replace(start=start)
         if isinstance(part.node, Number):
             return self._part(Number(-part.node.value), start)
         return self._part(Negation(part.node), start, part)
@@ -269,8 +268,8 @@ class _Parser:
         moved = replace(inner, offset=offset) if offset is not None else replace(inner, at=at)
         if isinstance(node, RangeSelector):
             assert isinstance(moved, Selector)
-            return replace(part, node=replace(node, selector=moved))
-        return replace(part, node=moved)
+            return part._replace(node=replace(node, selector=moved))
+        return part._replace(node=moved)
 
     # Operands
 
@@ -286,7 +285,7 @@ class _Parser:
             part = self._expression(0)
             if not self._cursor.takes(")"):
                 raise self._cursor.unexpected(' in parentheses, expected ")"')
-            return replace(part, start=token.start, closed=True)
+            return part._replace(start=token.start, closed=True)
         if token.text == "{":
             return self._selector("", token)
         if token.kind == "word":

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import Query
+from chainwatch.promql.ranges import TIMES_MIN, evaluate_together, times_together
+from chainwatch.promql.rows import Ints, Rows
 from chainwatch.promql.series import METADATA, Labels, Series, Source
 from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
 from chainwatch.promql.syntax import Subquery, Text, walk
@@ -124,24 +128,63 @@ def evaluate_range_with(
     evaluation.share(
         frozenset(id(node.expression) for node in walk(query.root) if isinstance(node, Subquery))
     )
-    found: dict[Labels, Series] = {}
-    points = 0
-    for at in range(start, end + 1, step):
+    result = _Result(points_max)
+    times = range(start, end + 1, step)
+    if len(times) >= TIMES_MIN <= times_together(evaluation, query.root):
+        for some, rows in evaluate_together(evaluation, query.root, np.array(times, np.int64)):
+            result.add_rows(some, rows)
+        return result.matrix()
+    for at in times:
         evaluation.begin_step()
         evaluation.spend(1)
         if query.type == SCALAR:
-            samples = [Sample(Labels(), evaluation.number(query.root, at))]
+            result.add(at, [Sample(Labels(), evaluation.number(query.root, at))])
         else:
-            samples = _named(evaluation.vector(query.root, at))
-        points += len(samples)
-        if points > points_max:
-            raise LimitExceeded(f"the result has more than {points_max:,} samples")
+            result.add(at, _named(evaluation.vector(query.root, at)))
+    return result.matrix()
+
+
+class _Result:
+    """Collects the result of a range query. Raises ``EvaluationError`` for too many samples, and for duplicates."""
+
+    def __init__(self, points_max: int) -> None:
+        self._points_max = points_max
+        self._points = 0
+        self._series: dict[Labels, Series] = {}
+
+    def add(self, at: int, samples: list[Sample]) -> None:
+        """Add the results at one time, later than those before."""
+        self._count(len(samples))
         for labels, value in samples:
-            series = found.get(labels)
-            if series is None:
-                series = found[labels] = Series(labels)
-            series.append(at, value)
-    return Matrix(sorted(found.values(), key=lambda series: series.labels))
+            self._of(labels).append(at, value)
+
+    def add_rows(self, times: Ints, rows: Rows) -> None:
+        """Add the results at several times, later than those before."""
+        by_labels: dict[Labels, Rows] = {}
+        for row in rows:
+            by_labels.setdefault(row.labels.drop(METADATA) if row.unnamed else row.labels, []).append(row)
+        for labels, some in by_labels.items():
+            there = np.sum([row.present for row in some], axis=0)
+            if there.max() > 1:
+                raise EvaluationError("vector cannot contain metrics with the same labelset")
+            present = there > 0
+            self._count(int(there.sum()))
+            values = np.select([row.present for row in some], [row.values for row in some])
+            self._of(labels).extend(times[present].tobytes(), values[present].tobytes())
+
+    def matrix(self) -> Matrix:
+        return Matrix(sorted(self._series.values(), key=lambda series: series.labels))
+
+    def _count(self, points: int) -> None:
+        self._points += points
+        if self._points > self._points_max:
+            raise LimitExceeded(f"the result has more than {self._points_max:,} samples")
+
+    def _of(self, labels: Labels) -> Series:
+        series = self._series.get(labels)
+        if series is None:
+            series = self._series[labels] = Series(labels)
+        return series
 
 
 def _named(elements: Elements) -> list[Sample]:

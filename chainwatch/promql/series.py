@@ -15,8 +15,8 @@ from chainwatch.promql.syntax import Matcher
 NAME = "__name__"
 METADATA = (NAME, "__type__", "__unit__")
 """Labels that say what a metric is; results of computations do not have them."""
-_STALE_BITS = 0x7FF0000000000002
-STALE: float = struct.unpack("<d", struct.pack("<Q", _STALE_BITS))[0]
+STALE_BITS = 0x7FF0000000000002
+STALE: float = struct.unpack("<d", struct.pack("<Q", STALE_BITS))[0]
 """The NaN by which Prometheus marks that a series has ended (model/value)."""
 _DERIVED_MAX = 16
 _SELECTIONS_MAX = 50_000
@@ -31,7 +31,7 @@ Samples = tuple["array[int]", "array[float]"]
 
 def is_stale(value: float) -> bool:
     """Return whether ``value`` is the staleness marker, which is not any NaN."""
-    return value != value and struct.unpack("<Q", struct.pack("<d", value))[0] == _STALE_BITS
+    return value != value and struct.unpack("<Q", struct.pack("<d", value))[0] == STALE_BITS
 
 
 class Metadata(NamedTuple):
@@ -140,6 +140,11 @@ class Series:
             values.append(value)
             times.append(time)
         self.ends = self.ends or is_stale(value)
+
+    def extend(self, times: bytes, values: bytes) -> None:
+        """Add samples that are later, none of which is a staleness marker: arrays of 64-bit integers and floats."""
+        self.samples[1].frombytes(values)
+        self.samples[0].frombytes(times)
 
 
 class Labelled(Protocol):

@@ -41,7 +41,7 @@ def aggregate(node: Aggregation, vector: Vector, parameter: float | str | None) 
     if isinstance(parameter, float):
         return _aggregate_by(node, vector, parameter)
     result: Vector = []
-    compute = _REDUCTIONS[operator]
+    compute = REDUCTIONS[operator]
     for labels, members in _groups(node, vector):
         result.append((labels, compute([value for _, value, _ in members]), _unnamed(members)))
     return result
@@ -60,6 +60,11 @@ def _groups(node: Aggregation, vector: Vector) -> Iterable[tuple[Labels, Vector]
     return groups.items()
 
 
+def group_labels(node: Aggregation, labels: Labels) -> Labels:
+    """Return the labels of the group that an element belongs to."""
+    return labels.drop((*node.labels, NAME)) if node.without else labels.keep(node.labels)
+
+
 def _unnamed(members: Vector) -> bool:
     """Return whether a group has no name in the final result: one member without is enough."""
     return any(unnamed for _, _, unnamed in members)
@@ -71,7 +76,7 @@ def _variance(values: Sequence[float]) -> float:
     return variance(values)
 
 
-_REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
+REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "sum": kahan_sum,
     "avg": mean,
     "count": lambda values: float(len(values)),
@@ -162,12 +167,12 @@ def combine_sets(node: Binary, left: Vector, right: Vector) -> Vector:
     matching = node.matching
     if node.operator == "or":
         known = _signatures(matching, left)
-        return [*left, *(element for element in right if _signature(matching, element[0]) not in known)]
+        return [*left, *(element for element in right if matching_key(matching, element[0]) not in known)]
     if not left or (not right and node.operator == "and"):
         return []
     others = _signatures(matching, right)
     wanted = node.operator == "and"
-    return [element for element in left if (_signature(matching, element[0]) in others) is wanted]
+    return [element for element in left if (matching_key(matching, element[0]) in others) is wanted]
 
 
 def combine_vectors(node: Binary, left: Vector, right: Vector) -> Vector:
@@ -183,11 +188,11 @@ def combine_vectors(node: Binary, left: Vector, right: Vector) -> Vector:
     result: Vector = []
     matched: dict[object, set[Labels]] = {}
     for labels, value, unnamed in many:
-        signature = _signature(matching, labels)
+        signature = matching_key(matching, labels)
         partner = partners.get(signature)
         if partner is None:
             continue
-        metric = _result_labels(node, labels, partner[0])
+        metric = result_labels(node, labels, partner[0])
         if matching.many is None:
             if signature in matched:
                 raise EvaluationError(
@@ -214,7 +219,7 @@ def _unique(matching: Matching, vector: Vector, side: str) -> dict[object, Eleme
     """Return the elements of the side that may have only one for each group of matching labels."""
     found: dict[object, Element] = {}
     for element in vector:
-        signature = _signature(matching, element[0])
+        signature = matching_key(matching, element[0])
         if signature in found:
             group = (
                 element[0].keep(matching.labels)
@@ -234,7 +239,8 @@ def _show(labels: Labels) -> str:
     return "{" + ", ".join(f'{name}="{value}"' for name, value in labels.pairs) + "}"
 
 
-def _result_labels(node: Binary, labels: Labels, partner: Labels) -> Labels:
+def result_labels(node: Binary, labels: Labels, partner: Labels) -> Labels:
+    """Return the labels of the result of two elements; ``partner``: those of the side that has one for each."""
     matching = node.matching
     result = labels if node.operator in COMPARISONS else labels.drop(METADATA)
     if matching.many is None:
@@ -244,7 +250,7 @@ def _result_labels(node: Binary, labels: Labels, partner: Labels) -> Labels:
     return result
 
 
-def _signature(matching: Matching, labels: Labels) -> object:
+def matching_key(matching: Matching, labels: Labels) -> object:
     """Return what two elements have in common that belong together."""
     if matching.on:
         return tuple([labels.get(name) for name in matching.labels])
@@ -252,4 +258,4 @@ def _signature(matching: Matching, labels: Labels) -> object:
 
 
 def _signatures(matching: Matching, vector: Vector) -> set[object]:
-    return {_signature(matching, element[0]) for element in vector}
+    return {matching_key(matching, element[0]) for element in vector}

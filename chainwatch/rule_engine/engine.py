@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from chainwatch.config.samples import SamplesSettings
 from chainwatch.monitor.companions import Running, Tasks
+from chainwatch.rule_engine.capacity import Capacity
 from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rule_engine.own_metrics import OwnMetrics
@@ -29,6 +30,7 @@ class RuleEngine:
         self.persistence = Persistence(self.tsdb, self.loaded)
         self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
         self._scrapes = Scrapes(self.intake)
+        self._capacity = Capacity(self.tsdb, self.loaded)
         self._pushed: PushGroups | None = None
         self._manager = RuleManager(self.tsdb, self.loaded)
 
@@ -39,6 +41,7 @@ class RuleEngine:
         return {
             "samples": lambda: self.persistence.run(running.database),
             "pushed groups": self.pushed_groups(running).repeat,
+            "room for samples": lambda: self._capacity.watch(running),
             "own metrics": OwnMetrics(running, self.intake).sample,
             **self._scrapes.tasks(running.plan.settings.scrape, clock),
             "rules": lambda: self._manager.run(running),

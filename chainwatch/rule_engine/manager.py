@@ -16,7 +16,6 @@ from chainwatch.operations.rules import groups_of
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Matcher
-from chainwatch.rule_engine.intake import AHEAD
 from chainwatch.rule_engine.interests import Interests
 from chainwatch.rule_engine.lanes import Lanes
 from chainwatch.rule_engine.live_group import LiveGroup
@@ -30,6 +29,7 @@ from chainwatch.store.alerting import alerts
 from chainwatch.store.created import StoredRule
 from chainwatch.store.retrying import retrying
 from chainwatch.store.rule_alerts import StoredRuleAlert
+from chainwatch.tsdb.model import SET_BACK
 from chainwatch.tsdb.tsdb import Tsdb
 
 SAVED_WITHIN = 2.0
@@ -175,7 +175,7 @@ class RuleManager:
         sampled = (series.newest for series in self._tsdb.select(_STATE_MATCHERS))
         last = max((*sampled, *(int(one.updated_at * 1000) for one in stored)))
         gap = max(0, now - last)
-        ahead = last - now if last - now > AHEAD else 0  # the clock was
+        ahead = last - now if last - now > SET_BACK else 0  # the clock was
         self._keep_until = now + grace_after(gap + ahead)
         found: dict[str, dict[Labels, Alert]] = {}
         for one in stored:

@@ -30,6 +30,8 @@ from chainwatch.tsdb.tsdb import Tsdb
 
 FLUSH_EVERY = 1.0
 """Seconds after which samples are written for which nobody waits."""
+GATHER = 0.005
+"""Seconds until samples are written for which somebody waits: others share the commit, and alerts that follow come first."""
 SAVE_EVERY = 10.0
 EXPIRE_EVERY = 60.0
 """Seconds between two looks for samples to save as chunks, and for series to forget."""
@@ -112,6 +114,8 @@ class Persistence:
                     await asyncio.wait_for(
                         self._wake.wait(), _PAUSE if self._due or self._gone else FLUSH_EVERY
                     )
+                if self._waiting:
+                    await asyncio.sleep(GATHER)
                 self._wake.clear()
                 try:
                     await self.step(database)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -25,8 +25,7 @@ _MERGE = "<<"
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Line and column, both counted from 1."""
 
     line: int
@@ -42,7 +41,7 @@ class YamlError(ValueError):
         self.place = place
 
 
-@dataclass
+@dataclass(slots=True)
 class Scalar:
     """``plain``: written without quotes. ``indent``: columns before each line of a literal block (``|``)."""
 
@@ -58,7 +57,7 @@ class Scalar:
         return self.plain and self.text in _NULLS
 
 
-@dataclass
+@dataclass(slots=True)
 class Sequence:
     place: Place
     items: list[Node] = field(default_factory=list)
@@ -66,7 +65,7 @@ class Sequence:
     depth: int = 1
 
 
-@dataclass
+@dataclass(slots=True)
 class Mapping:
     """Keys in their order, each with its place; those in ``merged`` come from elsewhere."""
 
@@ -110,27 +109,26 @@ class _Reader:
 
     def read(self, events: Iterator[Any]) -> Iterator[Node]:
         for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                self._anchors, self._done = {}, None
-            elif isinstance(event, yaml.DocumentEndEvent):
-                if self._done is not None:
-                    yield self._done
-            elif isinstance(event, yaml.ScalarEvent):
+            if isinstance(event, yaml.ScalarEvent):
                 place = _place(event)
                 indent = self._indent(place.line) if event.style == "|" else None
                 self._add(Scalar(event.value, event.implicit[0], place, indent), event.anchor)
-            elif isinstance(event, yaml.SequenceStartEvent):
-                self._begin(Sequence(_place(event)), event.anchor)
-            elif isinstance(event, yaml.MappingStartEvent):
-                self._begin(Mapping(_place(event)), event.anchor)
             elif isinstance(event, yaml.CollectionEndEvent):
                 self._end()
+            elif isinstance(event, yaml.MappingStartEvent):
+                self._begin(Mapping(_place(event)), event.anchor)
+            elif isinstance(event, yaml.SequenceStartEvent):
+                self._begin(Sequence(_place(event)), event.anchor)
             elif isinstance(event, yaml.AliasEvent):
                 name = event.anchor or ""
                 known = self._anchors.get(name)
                 if known is None:
                     raise YamlError(f"unknown anchor {name[:60]!r}", _place(event))
                 self._add(known, None)
+            elif isinstance(event, yaml.DocumentStartEvent):
+                self._anchors, self._done = {}, None
+            elif isinstance(event, yaml.DocumentEndEvent) and self._done is not None:
+                yield self._done
 
     def _indent(self, line: int) -> int:
         """Return how far the block is indented that begins after ``line``."""
@@ -174,7 +172,8 @@ class _Reader:
             return
         above = self._open[-1][0]
         above.size += node.size
-        above.depth = max(above.depth, node.depth + 1)
+        if node.depth >= above.depth:
+            above.depth = node.depth + 1
         if above.size > NODES_MAX or above.depth > DEPTH_MAX:
             raise YamlError(
                 f"more than {NODES_MAX:,} values, or nested more than {DEPTH_MAX} times", above.place
@@ -211,4 +210,5 @@ def _merge(target: Mapping, node: Node) -> None:
 
 
 def _place(event: Any) -> Place:
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+    mark = event.start_mark
+    return Place(mark.line + 1, mark.column + 1)

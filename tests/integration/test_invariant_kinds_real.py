@@ -41,11 +41,14 @@ class Real(Nodes):
     def __init__(self, alpha: Anvil, beta: Anvil) -> None:
         super().__init__(alpha, beta)
         self.contracts: dict[str, Any] = {}
+        self.quiet: dict[str, Any] = {}
+        """What nothing breaks."""
 
     def plan(self, folder: Path) -> Plan:
         tables = {name: {"severity": "P0", **case.parameters} for name, case in self.cases.items()}
         for network in ("alpha", "beta"):  # nothing here creates ETH
             tables[f"eth-{network}"] = {"kind": "eth_conservation", "network": network}
+        tables |= self.quiet
         return configured(folder, self.nodes, tables, {"contracts": self.contracts}, block_time="1s")
 
     def send(self, to: str, function: str, *arguments: Any, chain: Chain | None = None) -> Callable[[], Any]:
@@ -328,7 +331,9 @@ class OpStack(Real):
         right = (self.right.root, self.right.block.to_bytes(32))
         self.alpha.send(self.first.factory, optimism.CREATE, 0, *right)
         self.alpha.send(self.oracle, optimism.PROPOSE, self.right.root, self.right.block, bytes(32), 0)
-        self.cases = self._control() | self._bridges() | self._proposals() | self._claims()
+        self.cases = self._control() | self._bridges() | self._proposals() | self._claims() | self._proofs()
+        for name, portal in (("proofs", self.first.portal), ("older-proofs", self.older)):
+            self.quiet[name] = {"kind": "withdrawal_proofs", "network": "alpha", "portal": portal}
         self.begin()
 
     def _control(self) -> dict[str, Case]:
@@ -557,6 +562,36 @@ class OpStack(Real):
                 portal=first.portal,
                 share=20,
             ),
+        }
+
+    def _proofs(self) -> dict[str, Case]:
+        """Portals that take any proof; a right one beside each wrong one, which no calldata shows."""
+        first, right = self.first, self.right
+        node = right.nodes[-1]
+        tampered = right._replace(nodes=(*right.nodes[:-1], node[:-1] + bytes([node[-1] ^ 1])))
+        relay = self.alpha.deploy(own_bytecodes()["WatchedRelay"])
+        prove = (right.withdrawal, 0, right.parts, list(right.nodes))
+        self.alpha.send(relay, "keep(bytes)", call_data(optimism.PROVE, *prove))
+
+        def case(proof: optimism.Proof, index: int, said: str) -> Case:
+            portal = self.alpha.deploy(own_bytecodes()["WatchedPortal"])
+            self.alpha.send(portal, "setFactory(address)", first.factory)
+
+            def breaks() -> None:
+                self.alpha.submit(relay, "relay(address)", portal)
+                first.prove(portal, proof, index)
+
+            return Case(
+                {"kind": "withdrawal_proofs", "network": "alpha", "portal": portal},
+                breaks,
+                lambda: self.mine(400),
+                said=said,
+            )
+
+        return {
+            "tampered": case(tampered, 0, "bad_withdrawal_proof: node"),
+            "unbound": case(right, 1, "bad_output_root_binding: its proof is for the output root 0x"),
+            "unverifiable": case(right, 10**6, "unverifiable: game_read_error"),
         }
 
 

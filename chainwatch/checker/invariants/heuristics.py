@@ -15,6 +15,8 @@ from chainwatch.checker.invariants.block_checks import ether
 from chainwatch.checker.protocols.op_stack import similarity
 from chainwatch.model import to_hex
 
+PROOFS = "withdrawal_proofs"
+"""No heuristic of Pessimism: Monitorism's `withdrawals-v2`."""
 FAULT, SAFETY, ENFORCEMENT = "fault_detector", "withdrawal_safety", "withdrawal_enforcement"
 LOOK_UPS = (FAULT, SAFETY, ENFORCEMENT)
 
@@ -28,6 +30,14 @@ class OutputCheck(NamedTuple):
     first: str
     second: str
     passer: bytes
+
+
+class ProofCheck(NamedTuple):
+    """Proofs of withdrawals that ``portal`` took must be right: all is on one layer."""
+
+    first: str
+    second: str
+    portal: bytes
 
 
 class WithdrawalCheck(NamedTuple):

@@ -132,7 +132,22 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
-    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items() if not is_earlier(name))
+    return ", ".join(
+        f"{name} = {shown_value(value)}" for name, value in values.items() if not is_earlier(name)
+    )
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as text, of which a long one is cut off."""
+    if isinstance(value, bytes):
+        text = to_hex(value)
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{name}: {shown_value(item)}" for name, item in value.items()) + "}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(map(shown_value, value[:20])) + ("]" if len(value) <= 20 else ", …]")
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def said(message: str, fact: str) -> str:
@@ -161,15 +176,3 @@ def _with_link(invariant: Invariant, annotations: dict[str, str]) -> dict[str, s
     if invariant.runbook_url is not None:
         annotations["runbook_url"] = invariant.runbook_url
     return annotations
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        text = to_hex(value)
-    elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) + "}"
-    elif isinstance(value, list):
-        text = "[" + ", ".join(map(_text, value[:20])) + ("]" if len(value) <= 20 else ", …]")
-    else:
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -19,7 +19,9 @@ from chainwatch.checker.invariants.block_checks import BlockCheck, block_check
 from chainwatch.checker.invariants.heuristics import (
     FAULT,
     LOOK_UPS,
+    PROOFS,
     OutputCheck,
+    ProofCheck,
     WithdrawalCheck,
     fraction_of,
 )
@@ -84,7 +86,7 @@ class EventSession:
     lasts: int
     message: str
     labels: Mapping[str, str]
-    check: OutputCheck | WithdrawalCheck | BlockCheck | None = None
+    check: OutputCheck | WithdrawalCheck | ProofCheck | BlockCheck | None = None
 
 
 def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> Invariant | EventSession:
@@ -123,11 +125,16 @@ def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> I
 
 def compile_look_up(name: str, one: LookUp) -> EventSession:
     """Return what an invariant of the configuration on what events claim comes to. Raises `SessionError`."""
-    if (check := block_check(one.heuristic, one.layer1, one.params)) is not None:
-        of_blocks = {WHOLE: ""}
-        return EventSession(
-            name, one.layer1, b"", of_blocks, one.severity, 0, ONE_SHOT, one.message, {}, check
-        )
+    found: tuple[bytes, Mapping[bytes, str], ProofCheck | BlockCheck] | None = None
+    if (of_blocks := block_check(one.heuristic, one.layer1, one.params)) is not None:
+        found = b"", {WHOLE: ""}, of_blocks
+    elif one.heuristic == PROOFS:
+        portal = _address(one.params, "portal")
+        found = portal, _by_topic((op_stack.WITHDRAWAL_PROVEN,)), ProofCheck(one.layer1, one.layer2, portal)
+    if found is not None:
+        address, signatures, check = found
+        place = (name, one.layer1, address, signatures)
+        return EventSession(*place, one.severity, 0, ONE_SHOT, one.message, {}, check)
     session = Session(one.layer, one.heuristic, dict(one.params), message=one.message)
     made = compile_session(name, session, {"layer1": one.layer1, "layer2": one.layer2})
     assert isinstance(made, EventSession)

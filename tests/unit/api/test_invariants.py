@@ -105,3 +105,21 @@ async def test_what_check_would_refuse_is_refused(serving: Serving) -> None:
         assert (await put(served, "a b", FLOOR))[0] == 400
         assert list(await states(served)) == ["floor"]
         assert (await served.get("/v1/invariants/other"))[0] == 404
+
+
+async def test_the_screens_show_them_and_refuse_what_is_none(serving: Serving) -> None:
+    async with serving(TABLES) as served:
+        await put(served, "rich", {**FLOOR, "for_each": {"who": ["a", "b"]}})
+        for path, status, said in (
+            ("/ui/invariants", 200, "floor"),
+            ("/ui/invariants?name=rich", 200, "/ui/invariants/rich%3Ab"),
+            ("/ui/invariants?name=rich&state=violated", 200, "No invariant is so"),
+            ("/ui/invariants?state=lost", 400, "expected violated"),
+            ("/ui/invariants?after=x", 400, "cursor"),
+            ("/ui/invariants/floor", 200, "No value is a number that was read"),
+            ("/ui/invariants/rich:a", 200, "made through the HTTP server"),
+            ("/ui/invariants/rich", 404, "rich is made for each element of a list (2 at present)"),
+            ("/ui/invariants/%00", 404, "no invariant is called"),
+        ):
+            answer, text = await served.get(path)
+            assert (answer, said in text) == (status, True), (path, text)

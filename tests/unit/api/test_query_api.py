@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api.prometheus import operations, routes
+from chainwatch.api.prometheus import operations, routes, turning
 from chainwatch.api.prometheus.client_turns import AT_ONCE, WAITING_MAX, ClientTurns, TooMany
 from chainwatch.operations import access
 from chainwatch.promql import queries
@@ -139,7 +139,7 @@ async def test_hostile_requests_are_refused(
 async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving: Serving) -> None:
     async with serving() as served:
         fill(served, 300)
-        slow = {"query": "sum(max_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "2s"}
+        slow = {"query": "sum(mad_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "2s"}
         bounds = {"start": str(NOW - 600), "end": str(NOW), "step": "1"}
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data={**slow, **bounds}))
         await asyncio.sleep(0.2)
@@ -256,7 +256,7 @@ async def test_an_escaped_label(serving: Serving) -> None:
 
 async def test_each_client_gets_its_turn() -> None:
     """One that asks much waits for itself; others do not wait for it."""
-    turns, order, running, most = ClientTurns(), [], [], []
+    turns, order, running, most = ClientTurns(asyncio.Event()), [], [], []
 
     def work(client: str) -> None:
         running.append(client)
@@ -279,7 +279,7 @@ async def test_each_client_gets_its_turn() -> None:
 
 
 async def test_who_gives_up_leaves_the_queue() -> None:
-    turns = ClientTurns()
+    turns = ClientTurns(asyncio.Event())
     await turns.wait("a")
     waiting = [asyncio.ensure_future(turns.wait("a")) for _ in range(WAITING_MAX)]
     await asyncio.sleep(0)
@@ -295,3 +295,19 @@ async def test_who_gives_up_leaves_the_queue() -> None:
 
 def test_the_version_is_one_that_grafana_takes_for_recent() -> None:
     assert tuple(map(int, routes.VERSION.split("."))) >= (2, 24, 0)
+
+
+async def test_a_query_waits_until_the_samples_from_before_the_start_are_there(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(loads=True) as served:
+        waiting = asyncio.ensure_future(served.get("/api/v1/query?query=1"))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        served.rules.loaded.set()
+        assert (await waiting)[0] == 200
+        served.rules.loaded.clear()
+        monkeypatch.setattr(turning, "LOADED_WITHIN", 0.01)
+        for path in ("query?query=up", "series?match[]=up", "label/job/values", "alerts"):
+            status, said = await served.get(f"/api/v1/{path}")
+            assert (status, said["errorType"]) == (503, "unavailable")

@@ -1,11 +1,16 @@
-"""The evaluator on the files of Prometheus' own test suite, each query also pinned with ``@`` and in a range."""
+"""The evaluator on the files of Prometheus' own test suite, each query also pinned with ``@`` and in a range.
+
+Ranges are evaluated time by time, and all times together.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from chainwatch.promql import queries
 from tests.support.promqltest import run_file
 
 _FILES = Path(__file__).parents[2] / "data" / "promqltest"
@@ -24,8 +29,10 @@ _FILES = Path(__file__).parents[2] / "data" / "promqltest"
         ("subquery", 32, 2),
     ],
 )
-def test_gives_what_prometheus_gives(name: str, passed: int, not_ours: int) -> None:
-    outcome = run_file(_FILES / f"{name}.test")
+@pytest.mark.parametrize("together", [False, True])
+def test_gives_what_prometheus_gives(name: str, passed: int, not_ours: int, together: bool) -> None:
+    with patch.object(queries, "TIMES_MIN", 1 if together else 1_000_000):
+        outcome = run_file(_FILES / f"{name}.test")
     assert outcome.failures == []
     assert (outcome.passed, outcome.of_native_histograms + outcome.refused) == (passed, not_ours)
 
