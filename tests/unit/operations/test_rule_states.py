@@ -34,7 +34,9 @@ def context_of(rules: int) -> Context:
         RuleStatus(str(number), rule, "ok", "", 0.0, 0.0, alerts) for number, rule in enumerate(group.rules)
     )
     found = [GroupStatus("g", PlacedGroup("file", "rules.yml", group), 15.0, statuses)]
-    settings = read_dict({"receivers": {"ops": {"provider": "console"}}, "routes": [{"receivers": ["ops"]}]})
+    settings = read_dict(
+        {"receivers": {"ops": {"provider": "console"}}, "routes": [{"receivers": ["ops"]}]}, watches=False
+    )
     context = Context(settings.settings(), AlertEngine([], {}, 0), ("ops",))
     return replace(context, rule_groups=lambda: found)
 
