@@ -32,7 +32,7 @@ class RuleEngine:
         self._scrapes = Scrapes(self.intake)
         self._capacity = Capacity(self.tsdb, self.loaded)
         self._pushed: PushGroups | None = None
-        self._manager = RuleManager(self.tsdb, self.loaded)
+        self._manager = RuleManager(self.tsdb, self.loaded, lambda: self.persistence.last_own)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
