@@ -87,6 +87,15 @@ class Running:
         return {name: one for name, one in self.invariants.items() if len(one.networks) > 1}
 
     @cached_property
+    def of_flows(self) -> Sequence[str]:
+        """The names of those that read values of flows."""
+        return [
+            name
+            for name, one in self.invariants.items()
+            if any(value.flow is not None for value in one.values)
+        ]
+
+    @cached_property
     def groups(self) -> Mapping[str, Sequence[Group]]:
         """The invariants that read a network, by network, in groups."""
         return {network: _groups(network, some) for network, some in self.on.items()}

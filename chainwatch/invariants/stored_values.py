@@ -31,7 +31,9 @@ def with_stored(
     kept: KeptTransfers,
     accepted: KeptAccepted,
 ) -> Reading | None:
-    """Return the reading at the block of ``check`` with these values; None while anything else is not read.
+    """Return the reading at the block of ``check`` with these values, still wanted while transfers are loaded aside.
+
+    None while anything else is not read.
 
     All networks are seen up to the check's time, so that the events up to then are known.
     """
@@ -42,11 +44,12 @@ def with_stored(
         return None
     moment = Moment(check.timestamp, positions)
     content: dict[str, Any] = {**(own.content or {})}
-    content |= {
-        value.name: kept.measure(connection, value.flow, moment)
-        for value in invariant.values
-        if value.flow is not None
-    }
+    for value in invariant.values:
+        if value.flow is not None:
+            measured = kept.measure(connection, value.flow, moment, check.network)
+            if measured is None:
+                return own._replace(is_wanted=True)
+            content[value.name] = measured
     contents = {network: one.content or {} for network, one in found.items() if one is not None}
     try:
         values = gather(invariant, {**contents, check.network: content}, check.network)

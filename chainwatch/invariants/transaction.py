@@ -16,6 +16,7 @@ from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
 from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
+from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.invariants.sampling import SampledBlocks
 from chainwatch.invariants.triggers import Trigger, at_once, is_due, misaligned, new_blocks
@@ -102,6 +103,8 @@ class InvariantTransaction:
             misaligned_here = partial(misaligned, self._checker.settings.networks)
             sampling.apply(self._connection, running, checks, result, self._reading, misaligned_here)
             self._reasons |= dict.fromkeys(running, "")
+        elif isinstance(result, TransfersLoaded):
+            self._note_to_judge(self._running.of_flows)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -192,6 +195,7 @@ class InvariantTransaction:
             kept = (self._checks, kept_transfers, self._checker.kept_accepted)
             judging.judge(self._work, judged, *kept, self._fresh, self._kept, waiting, now)
             self._follow_lists(judged)
+            self._work.wanted |= {(INVARIANTS, network) for network in kept_transfers.loading}
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
         self._checker.commit(self._connection)
