@@ -47,6 +47,10 @@ Severities are labels: [routes](configuration.md#routes) choose by them who is n
 less often of the same thing, give the route a longer `repeat_interval`, or the alert a [cooldown](alerting.md).
 """
 COLLATERAL = """\
+Rules about what is under way leave out networks that have not been seen for ten minutes: transfers to them may have
+arrived. Amounts that left within a time count by chain time, so that blocks which are read late, after an outage or at
+the first start, make no outflow of an hour or a day.
+
 `ProjectedDeficit` compares what is under way to a network with what can be paid out there: the value
 `collateral_SYMBOL` of any [invariant](invariants.md) on that network, in whole units, such as `collateral_USDC`.
 `RelayerBalanceRunsOut` reads values of invariants that are balances, `RateLimitNearlyUsed` two values of one invariant."""

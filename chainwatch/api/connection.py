@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from collections import Counter
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from aiohttp import web
@@ -24,27 +26,50 @@ LINGER = 5.0
 
 
 class Connections:
-    """The open connections of one server, of which there are at most ``at_most``."""
+    """The open connections of one server, of which there are at most ``at_most``, and some fewer from one host."""
 
     def __init__(self, server: web.Server, at_most: int | None = None) -> None:
         self._server = server
         self._at_most = usable_connections() if at_most is None else at_most
-        self._open: set[object] = set()
+        self._open: dict[object, str] = {}
+        self._of_host: Counter[str] = Counter()
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self._server, self)
 
-    def admit(self, connection: object) -> bool:
+    def admit(self, connection: object, transport: asyncio.Transport) -> bool:
         """Return whether there is room for ``connection``, or what becomes one, which counts from now on."""
-        if len(self._open) >= self._at_most:
+        host = host_of(transport.get_extra_info("peername"))
+        if len(self._open) >= self._at_most or self._of_host[host] >= connections_of_host(self._at_most):
             return False
-        self._open.add(connection)
+        self._open[connection] = host
+        self._of_host[host] += 1
         return True
 
     def forget(self, connection: object) -> None:
         """Count ``connection`` no longer."""
-        self._open.discard(connection)
+        host = self._open.pop(connection, None)
+        if host is not None:
+            self._of_host[host] -= 1
+            if not self._of_host[host]:
+                del self._of_host[host]
+
+
+def host_of(peer: object) -> str:
+    """Return what connections of one host share: the address, of IPv6 its first 64 bits, as one host has all others."""
+    try:
+        address = ip_address(peer[0].partition("%")[0])  # type: ignore[index]  # anything else is no address
+    except (AttributeError, IndexError, TypeError, ValueError):
+        return ""
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or address.packed[:8].hex())
+    return str(address)
+
+
+def connections_of_host(at_most: int) -> int:
+    """Return how many of ``at_most`` connections one host may have: all but a tenth, so that it shuts nobody out."""
+    return at_most - at_most // 10
 
 
 def usable_connections() -> int:
@@ -79,7 +104,7 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the connection, or end it where there are too many."""
         assert isinstance(transport, asyncio.Transport)
-        if self._connections.admit(self):
+        if self._connections.admit(self, transport):
             super().connection_made(transport)
             self._silence = self._loop.call_later(HEAD_WITHIN, transport.abort)
         else:

@@ -36,7 +36,7 @@ class Handshakes:
     def begin(self, transport: asyncio.Transport) -> None:
         """Begin a handshake, or end the connection where there are too many."""
         place = object()
-        if not self._connections.admit(place):
+        if not self._connections.admit(place, transport):
             transport.abort()
             return
         transport.pause_reading()  # its bytes are not for the protocol that it has now

@@ -56,30 +56,34 @@ def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> li
     async def samples(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             raise WrongFormat("send the header Content-Type: application/json, and JSON")
-        parse = partial(parse_json, await request.read(), now_ms())
-        appended, _ = await _take(JSON, parse)
+        now, body = now_ms(), await request.read()
+        appended, _ = await _take(JSON, partial(parse_json, body, now), now, len(body))
         return _refusal(appended, Refusals()) or web.json_response({"accepted": appended.accepted})
 
     async def write(request: web.Request) -> web.Response:
         kind = request.headers.get(hdrs.CONTENT_TYPE, "")
         message = message_of(kind, request.headers.get(hdrs.CONTENT_ENCODING, ""))
         body = await request.read()
-        appended, parsed = await _take(REMOTE_WRITE, lambda: parse_remote_write(body, message, known))
+        parse = partial(parse_remote_write, body, message, known)
+        appended, parsed = await _take(REMOTE_WRITE, parse, now_ms())
         response = _refusal(appended, parsed.refusals) or web.Response(status=204)
         written = {"Samples": appended.accepted, "Histograms": 0, "Exemplars": 0}
         response.headers.update({WRITTEN.format(what): str(number) for what, number in written.items()})
         return response
 
-    async def _take(source: str, parse: Callable[[], Parsed]) -> tuple[Appended, Parsed]:
+    async def _take(
+        source: str, parse: Callable[[], Parsed], now: int, size: int = 0
+    ) -> tuple[Appended, Parsed]:
         def work() -> tuple[Appended, Parsed]:
             parsed = parse()
             intake.describe(parsed.metadata)
             intake.refuse(source, parsed.refusals.numbers)
-            appended = intake.append(source, parsed.series, now_ms())
-            known.settle(is_kept=not appended.refused)
+            appended = intake.append(source, parsed.series, now)
+            if source == REMOTE_WRITE:
+                known.settle(is_kept=not appended.refused)
             return appended, parsed
 
-        appended, parsed = await intake.run(source, work)
+        appended, parsed = await intake.run(source, work, size)
         await intake.stored()
         return appended, parsed
 

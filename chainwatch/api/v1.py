@@ -11,6 +11,7 @@ from chainwatch.api.reads import Reads
 from chainwatch.api.samples import try_receiver
 from chainwatch.api.writes import Writes
 from chainwatch.operations import (
+    accepted_values,
     alert_actions,
     alert_details,
     alert_stats,
@@ -52,6 +53,12 @@ CALLS = (
         "POST", "/v1/invariants/{name}/stop", invariant_making.stop_invariant, "Stop an invariant made here"
     ),
     Call("POST", "/v1/invariants/{name}/start", invariant_making.start_invariant, "Start it again"),
+    Call(
+        "POST",
+        "/v1/invariants/{name}/accept",
+        accepted_values.accept_values,
+        "Accept the values that an invariant read last, with which it is compared from now on",
+    ),
     Call("GET", "/v1/rules", rule_states.list_rules, "Rules in use: how each stands"),
     Call("GET", "/v1/receivers", configured.list_receivers, "Receivers"),
     Call("GET", "/v1/transfers", queries.list_transfers, "Transfers, newest first"),

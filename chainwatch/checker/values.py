@@ -62,6 +62,13 @@ def few(array: Sequence[Any]) -> Sequence[Any]:
     return array
 
 
+def same(one: object, other: object) -> bool:
+    """Return whether two values are the same; arrays where they have the same elements, in any order."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return sorted(map(repr, one)) == sorted(map(repr, other))
+    return one == other
+
+
 # --- integers ---
 
 
@@ -194,6 +201,7 @@ RUNTIME: Mapping[str, Callable[..., Any]] = {
             bounded,
             cut,
             natural,
+            same,
             few,
             unsigned_of_bytes,
             signed_of_bytes,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from chainwatch.commands.common import FAILED, accessing, plan_of, refusals
-from chainwatch.commands.options import Block, Moment, as_json
+from chainwatch.commands.options import Block, Moment, as_json, by
 
 
 @click.group()
@@ -42,6 +42,21 @@ def invariants_show(config: Path, name: str, as_json: bool) -> None:
     with accessing(config, not_found=FAILED) as access:
         found = access.read(show_invariant, name=name)
     show.invariant(found, as_json)
+
+
+@invariants.command("accept")
+@click.argument("name")
+@by
+@as_json
+@click.pass_obj
+def invariants_accept(config: Path, name: str, actor: str, as_json: bool) -> None:
+    """Accept the values that the invariant NAME read last, so that it compares with these from now on."""
+    from chainwatch.commands.show import invariants as show
+    from chainwatch.operations.accepted_values import accept_values
+
+    with accessing(config, not_found=FAILED) as access:
+        found = access.write(accept_values, name=name, author=actor)
+    show.accepted(found, as_json)
 
 
 @invariants.command("history")

@@ -14,8 +14,8 @@ import click
 from chainwatch.commands.common import plan_of, run_until_stopped
 from chainwatch.commands.options import Duration
 
-SWITCH_EVERY = 0.001
-"""Seconds for which a reading thread may keep the interpreter from the event loop, by default five times as long."""
+SWITCH_EVERY = 0.0002
+"""Seconds for which one thread may keep the interpreter from the others, by default 25 times as long."""
 
 
 @click.command()

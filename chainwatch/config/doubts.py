@@ -34,6 +34,7 @@ ALERTS = frozenset(
         "ReceiverFailing",
         "ReceiverTest",
         "RuleFailing",
+        "SamplesFull",
         "SilenceExpiring",
         "TaskFailed",
         "TransferMismatch",

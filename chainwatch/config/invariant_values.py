@@ -27,8 +27,8 @@ KINDS = (
 """What a value can be."""
 MEASURES = ("amount", "count", "age", "latency")
 """What a value can be of a flow's transfers."""
-PREVIOUS = "previous"
-"""The prefix under which a condition reads the values of the check before."""
+PREVIOUS, ACCEPTED = "previous", "accepted"
+"""The prefixes under which a condition reads the values of the check before, and those that were accepted last."""
 ARGUMENT_NESTING = 16
 """Lists and tables within one another in an argument."""
 
@@ -45,8 +45,8 @@ def _slot(value: object) -> int:
 
 
 def _name(name: str) -> str:
-    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name == PREVIOUS:
-        raise Expected(f"a name of letters, digits and `_`, other than `{PREVIOUS}`")
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or name in (PREVIOUS, ACCEPTED):
+        raise Expected(f"a name of letters, digits and `_`, other than `{PREVIOUS}` and `{ACCEPTED}`")
     return name
 
 
@@ -151,6 +151,11 @@ class ValueSettings(Table):
         default=None,
         description="With `event`: condition on the event, in the language of [conditions](conditions.md); only events that "
         "satisfy it count.",
+    )
+    at_once: StrictBool = Field(
+        default=False,
+        description="With `event`: `true` has the invariant also checked at each block with such an event, whatever `every` "
+        "says.",
     )
     within: PositiveDuration | None = Field(
         default=None,
@@ -270,8 +275,8 @@ class ValueSettings(Table):
                 raise Expected("`within` with `event`: how long before the block events count")
             if (self.of is None) != (self.take == "count"):
                 raise Expected("`of` with `take` = sum or last, and only there")
-        elif self.of or self.where or self.take != "count":
-            raise Expected("`take`, `of` and `where` only with `event`")
+        elif self.of or self.where or self.at_once or self.take != "count":
+            raise Expected("`take`, `of`, `where` and `at_once` only with `event`")
         if self.within and kind != "event" and self.latency is None:
             raise Expected("`within` only with `event` and `latency`")
         if kind != "call" and (self.args or self.output):

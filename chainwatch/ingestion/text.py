@@ -32,6 +32,8 @@ OPENMETRICS = "application/openmetrics-text"
 """The content type of OpenMetrics."""
 HELP_MAX = 4_096
 """The most characters of a metric's meaning that are kept."""
+LINES_PER_SAMPLE, LINES_MORE = 4, 10_000
+"""The most lines of a document for each sample that it may have, and beside these: an empty one takes time too."""
 
 
 class TextSample(NamedTuple):
@@ -81,6 +83,10 @@ def parse_exposition(
     ``samples_max``: the most samples it may have. ``known``: what documents of this source have written before.
     """
     text = _decoded(body)
+    if samples_max is not None and body.count(b"\n") > LINES_PER_SAMPLE * samples_max + LINES_MORE:
+        raise IngestionError(
+            f"far more lines than {samples_max} samples have: leave out comments and empty lines"
+        )
     lines = text.split("\n")
     if is_openmetrics:
         _require_end(lines)

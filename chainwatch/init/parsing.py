@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from chainwatch.support.spelling import nearest
 _ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 NAME = re.compile("[A-Za-z0-9_-]+")
 """A name of a network or of an attribute."""
+PART = 3
+"""The least letters that stand for a name within which they are."""
 
 
 def check_duration(text: str) -> None:
@@ -42,6 +45,11 @@ def listed(text: str) -> list[str]:
 
 
 def near(text: str, known: Sequence[str]) -> str:
-    """Return the known text that is the nearest to ``text``, as the end of a message; empty where none is near."""
-    near = nearest(text, known)
-    return f': did you mean "{near}"?' if near else ""
+    """Return the known texts of which ``text`` is a part, else the nearest one, as the end of a message; empty for none."""
+    word = text.lower()
+    wholes = [
+        name for name in known if word and (name.startswith(word) or (len(word) >= PART and word in name))
+    ]
+    close = nearest(text, known)
+    found = wholes or ([close] if close else [])
+    return f": did you mean {' or '.join(map(json.dumps, found))}?" if found else ""

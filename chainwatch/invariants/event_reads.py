@@ -1,21 +1,27 @@
-"""Reads the events of sessions: addresses and signatures that no configuration watches."""
+"""Reads the events of sessions, of addresses and signatures that no configuration watches, and the blocks of others."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from chainwatch.chain.blocks import WholeBlock, read_blocks
 from chainwatch.chain.errors import ChainError, TransportError, Unavailable
 from chainwatch.chain.history import find_logs
 from chainwatch.chain.pool import Pool
+from chainwatch.checker.invariants.block_checks import BlockCheck
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.sessions import EventSession
+from chainwatch.invariants.block_reads import find_block_faults
 from chainwatch.invariants.look_ups import find_breaches
 from chainwatch.model import Header, RawLog
 
 BLOCKS_AT_ONCE = 2_000
 """Blocks far behind the head whose events are read at once."""
+WHOLE_AT_ONCE = 16
+"""Blocks that are read whole at once."""
+ERROR_MAX = 300
 UNSETTLED = 64
 """Blocks before the head that may still be replaced: their events are read up to the checkpoint, whose hash is compared."""
 
@@ -42,10 +48,19 @@ class EventsRead(msgspec.Struct, frozen=True):
         return INVARIANTS
 
 
-def wanted_events(session: EventSession, read: int, checkpoint: Header) -> WantedEvents | None:
-    """Return what is to be read next of ``session``, whose events are read up to the block ``read``; None for nothing."""
+def wanted_events(
+    session: EventSession, read: int, checkpoint: Header, header_of: Callable[[int], Header | None]
+) -> WantedEvents | None:
+    """Return what is to be read next of ``session``, whose events are read up to the block ``read``; None for nothing.
+
+    ``header_of`` gives the header of a block that is near the checkpoint.
+    """
     if read >= checkpoint.number:
         return None
+    if isinstance(session.check, BlockCheck):
+        number = min(read + WHOLE_AT_ONCE, checkpoint.number)
+        last = checkpoint if number == checkpoint.number else header_of(number)
+        return WantedEvents(session, read + 1, number, None if last is None else last.hash)
     end = read + BLOCKS_AT_ONCE
     if end <= checkpoint.number - UNSETTLED:
         return WantedEvents(session, read + 1, end, None)
@@ -53,9 +68,11 @@ def wanted_events(session: EventSession, read: int, checkpoint: Header) -> Wante
 
 
 async def read_events(
-    pools: Mapping[str, Pool], pool: Pool, wanted: Iterable[WantedEvents]
+    pools: Mapping[str, Pool], pool: Pool, wanted: Iterable[WantedEvents], failures: dict[str, str]
 ) -> AsyncIterator[EventsRead]:
     """Yield the events of each session; sessions with one address are asked for together.
+
+    ``failures`` are kept up to date: why the sessions, by name, could not be read last.
 
     ``pool`` has the events; those of sessions with a check are left out where all ``pools`` say that nothing is wrong.
 
@@ -64,27 +81,52 @@ async def read_events(
     failed: ChainError | None = None
     silent: set[str] = set()  # networks that did not answer: no further look-up waits for them now
     together: dict[tuple[bytes, int, int], list[WantedEvents]] = {}
+    blocks: tuple[tuple[int, int, bytes | None], Sequence[WholeBlock]] = (-1, -1, None), ()
     for one in wanted:
-        together.setdefault((one.session.address, one.first, one.last), []).append(one)
+        check = one.session.check
+        if isinstance(check, BlockCheck):
+            try:
+                if blocks[0] != (one.first, one.last, one.hash):  # sessions that are up to date want the same
+                    blocks = (
+                        (one.first, one.last, one.hash),
+                        await read_blocks(pool, one.first, one.last, one.hash),
+                    )
+                found = await find_block_faults(pool, check, blocks[1])
+            except ChainError as error:
+                failed = error
+                failures[one.session.name] = str(error)[:ERROR_MAX]
+                continue
+            failures.pop(one.session.name, None)
+            yield _read(one, found)
+        else:
+            together.setdefault((one.session.address, one.first, one.last), []).append(one)
     for (address, first, last), group in together.items():
         topics = tuple(sorted({topic for one in group for topic in one.session.signatures}))
         try:
             logs = await find_logs(pool, address, [topics], first, last)
         except ChainError as error:
             failed = error
+            failures |= {one.session.name: str(error)[:ERROR_MAX] for one in group}
             continue
         for one in group:
             mine = [log for log in logs if log.topics and log.topics[0] in one.session.signatures]
             check = one.session.check
+            assert not isinstance(check, BlockCheck)
             if mine and check is not None and check.second in silent:
                 continue
             try:
                 found = await find_breaches(pools, one.session, mine)
             except ChainError as error:
                 failed = error
+                failures[one.session.name] = str(error)[:ERROR_MAX]
                 if check is not None and isinstance(error, TransportError | Unavailable):
                     silent.add(check.second)
                 continue
-            yield EventsRead(one, tuple(log for log, _ in found), tuple(fault for _, fault in found))
+            failures.pop(one.session.name, None)
+            yield _read(one, found)
     if failed is not None:
         raise failed
+
+
+def _read(wanted: WantedEvents, found: Sequence[tuple[RawLog, str]]) -> EventsRead:
+    return EventsRead(wanted, tuple(log for log, _ in found), tuple(fault for _, fault in found))

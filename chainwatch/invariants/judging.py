@@ -13,6 +13,7 @@ from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant, Values, gather
 from chainwatch.checker.invariants.judge import UNREAD, VIOLATED, Checked, Condition, Standing
 from chainwatch.invariants import stored_values
+from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.invariants.superfluous import KEPT, read_for_alone, superfluous
@@ -47,6 +48,7 @@ def judge(
     judged: Mapping[str, Judging],
     checks: KeptChecks,
     transfers: KeptTransfers,
+    accepted: KeptAccepted,
     fresh: Mapping[Place, Reading],
     kept: Callable[[str], int],
     waiting: dict[str, float],
@@ -75,13 +77,13 @@ def judge(
     for name, one in judged.items():
         before = stored[name]
         if one.invariant.reads_stored:
-            _add_stored(connection, one, before, transfers, readings)
+            _add_stored(connection, one, before, transfers, accepted, readings)
         after = _evaluated(one, before, readings)
         after = checks.undecided.keep_back(work, one.invariant, before, after, now)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
         standing = _standing(after)
-        if any(_is_answered(old, new) for old, new in changed):
+        if any(old.holds is None and new.holds is not None for old, new in changed):
             waiting.pop(name, None)
         if standing.unread_since is None:
             waiting.pop(name, None)
@@ -117,18 +119,15 @@ def _add_stored(
     judging: Judging,
     checks: Sequence[Check],
     transfers: KeptTransfers,
+    accepted: KeptAccepted,
     readings: dict[Place, Reading],
 ) -> None:
     """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     invariant = judging.invariant
     for check in _to_be_evaluated(judging, checks):
-        reading = stored_values.with_stored(connection, invariant, check, readings, transfers)
+        reading = stored_values.with_stored(connection, invariant, check, readings, transfers, accepted)
         if reading is not None:
             readings[reading.name, reading.network, reading.block] = reading
-
-
-def _is_answered(before: Check, after: Check) -> bool:
-    return before.holds is None and after.holds is not None
 
 
 def _to_be_evaluated(judging: Judging, checks: Sequence[Check]) -> list[Check]:

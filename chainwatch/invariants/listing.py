@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -64,13 +64,18 @@ def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invar
         content = {k: v for one in readings.values() for k, v in (one.content or {}).items()}
         if own is None or content.keys() != {value.name for value in invariant.values}:
             continue
-        lists = {label: _items(items) for label, items in content.items()}
+        lists = elements_of(content)
         known = elements.load(connection) if known is None else known
         if known.get(invariant.title) != lists:
             elements.save(connection, invariant.title, lists)
             header = Header(check.block, own.hash, b"", check.timestamp)
             changed.append(Listed(invariant.title, check.network, header))
     return changed
+
+
+def elements_of(content: Mapping[str, list[object]]) -> elements.Lists:
+    """Return by label the elements that contracts have listed."""
+    return {label: _items(items) for label, items in content.items()}
 
 
 def _items(items: list[object]) -> list[str | int]:

@@ -19,9 +19,17 @@ from chainwatch.chain.state import (
     read_state,
 )
 from chainwatch.chain.transactions import read_transactions
-from chainwatch.checker.invariants.heuristics import OutputCheck, Withdrawal, WithdrawalCheck, faults_of
+from chainwatch.checker.invariants.block_checks import BlockCheck
+from chainwatch.checker.invariants.heuristics import (
+    OutputCheck,
+    ProofCheck,
+    Withdrawal,
+    WithdrawalCheck,
+    faults_of,
+)
 from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.checker.protocols import op_stack
+from chainwatch.invariants.proof_reads import proof_fault
 from chainwatch.model import Header, RawLog, to_hex
 from chainwatch.support.keccak import keccak256
 
@@ -41,7 +49,7 @@ async def find_breaches(
     Raises ``ChainError`` for what cannot be looked up now, such as on an L2 that is not read so far.
     """
     check = session.check
-    if check is None:
+    if check is None or isinstance(check, BlockCheck):
         return [(log, "") for log in logs]
     if not logs:
         return []
@@ -53,6 +61,8 @@ async def find_breaches(
     for log in logs:
         if not _is_whole(log):
             fault = "an event of another form, which cannot be read"
+        elif isinstance(check, ProofCheck):
+            fault = await proof_fault(first, check, log)
         elif isinstance(check, OutputCheck):
             fault = await _output_fault(first, second, check, log)
         else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,26 +30,27 @@ from chainwatch.chain.state import (
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant, StateRead
 from chainwatch.invariants.claims import NoClaim, read_claims
-from chainwatch.invariants.retries import Retries
 from chainwatch.model import Header
 from chainwatch.store.invariants import Reading
 
 PATIENCE = 1.0
 """Seconds for which a block's state is asked for anew: another endpoint may have it a moment later."""
-STATE_PATIENCE = 20.0
+STATE_PATIENCE = 5.0
 """The same where nothing waits for it and it is not tried again later."""
-OF_TIMEOUT = 0.9
-"""The part of the time for one answer that an attempt may take: a call that hangs is no fault of the endpoint."""
 BLOCKS_AT_ONCE = 8
 """Blocks of one network that are read at the same time."""
 STORED_AT_ONCE = 500
 """Readings that one transaction stores: those of other networks are to wait for a moment only."""
 STATES_KEPT = 128
 """Blocks whose state every node keeps; of older ones only an archive has it."""
+LARGE = 2**17
+"""Bytes of one value from which on no other is to wait for it."""
 ERROR_MAX = 300
 
+T = TypeVar("T")
 
-class WantedBlock(msgspec.Struct, frozen=True):
+
+class WantedBlock(NamedTuple):
     """What is to be read at a block: for each invariant its reading, as stored, without content."""
 
     header: Header
@@ -68,57 +71,68 @@ class BlockRead(msgspec.Struct, frozen=True):
         return INVARIANTS
 
 
-async def read_blocks(
-    pool: Pool, invariants: Mapping[str, Invariant], wanted: Sequence[WantedBlock], retries: Retries | None
-) -> AsyncIterator[BlockRead]:
-    """Yield what was read, block by block, in parts. Raises ``ChainError`` for what is to be tried again, after all others.
+class GroupRead(NamedTuple):
+    """What became of readings of one block that were read together, in ``seconds``: what was read, or why it was not.
 
-    With ``retries`` what cannot be read is tried again as long as nodes keep the state; without, as in a replay, it counts
-    as unreadable.
+    ``offenders``: the names of those that other readings should not wait for, as their calls failed or returned much.
+    """
+
+    found: list[tuple[Reading, Reading | ChainError]]
+    offenders: Set[str]
+    seconds: float
+
+    @classmethod
+    def none(cls, block: WantedBlock, error: ChainError, seconds: float = 0.0) -> GroupRead:
+        """Return that nothing was read."""
+        return cls([(one, error) for one in block.readings], frozenset(), seconds)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether all took too long."""
+        return all(isinstance(result, RpcTimeout) for _, result in self.found)
+
+
+async def read_history(
+    pool: Pool, invariants: Mapping[str, Invariant], wanted: Sequence[WantedBlock]
+) -> AsyncIterator[BlockRead]:
+    """Yield what was read of blocks of which nobody waits for the newest, block by block, in parts.
+
+    What no contract or node can give counts as unreadable. Raises ``ChainError`` where the endpoints fail, after all others.
     """
     failed: ChainError | None = None
-    if retries is not None:
-        retries.keep(pool.network.name, {block.header.hash for block in wanted})
-        wanted = [block for block in wanted if retries.is_due(pool.network.name, block.header)]
-    async for block, outcome in _in_order(pool, invariants, wanted, retries):
-        if isinstance(outcome, ChainError):
-            if retries is None and not _is_final(outcome, block):
-                failed = failed or outcome
-                continue
-            outcome = [(one, outcome) for one in block.readings]
-        done: list[Reading] = []
-        for reading, result in outcome:
-            if not isinstance(result, ChainError):
-                done.append(result)
-            elif retries is None or _is_final(result, block):
-                done.append(reading._replace(is_wanted=False, error=_why(result, block)))
-            elif retries.is_first(pool.network.name, block.header):
-                done.append(reading._replace(error=_why(result, block)))
-                failed = failed or result
-        if retries is not None:
-            read = {one.name for one in done if not one.is_wanted}
-            unread = {one.name for one in block.readings} - read
-            retries.note(pool.network.name, block.header, read, unread)
-        for start in range(0, len(done), STORED_AT_ONCE):
-            yield BlockRead(pool.network.name, tuple(done[start : start + STORED_AT_ONCE]))
+
+    async def read(block: WantedBlock) -> GroupRead | ChainError:
+        try:
+            return await read_group(pool, invariants, block, STATE_PATIENCE)
+        except ChainError as error:
+            return GroupRead.none(block, error) if isinstance(error, NotThere | NodeError) else error
+
+    async for block, group in at_once(wanted, read):
+        if isinstance(group, ChainError):
+            failed = failed or group
+            continue
+        done = [
+            unread_reading(one, result, block)._replace(is_wanted=False)
+            if isinstance(result, ChainError)
+            else result
+            for one, result in group.found
+        ]
+        for part in parts(pool.network.name, done):
+            yield part
     if failed is not None:
         raise failed
 
 
-Attempted = list[tuple[Reading, Reading | ChainError]]
-"""Readings as they were wanted, each with what was read, or why it was not."""
-
-
-async def _in_order(
-    pool: Pool, invariants: Mapping[str, Invariant], wanted: Sequence[WantedBlock], retries: Retries | None
-) -> AsyncIterator[tuple[WantedBlock, Attempted | ChainError]]:
-    """Yield blocks in their order with what was read; several are read at the same time."""
-    left = iter(wanted)
-    running: deque[tuple[WantedBlock, asyncio.Task[Attempted | ChainError]]] = deque()
+async def at_once(
+    blocks: Sequence[WantedBlock], read: Callable[[WantedBlock], Coroutine[Any, Any, T]]
+) -> AsyncIterator[tuple[WantedBlock, T]]:
+    """Yield ``blocks`` in their order with what ``read`` gets of them; several are read at the same time."""
+    left = iter(blocks)
+    running: deque[tuple[WantedBlock, asyncio.Task[T]]] = deque()
     try:
         while True:
             for block in islice(left, BLOCKS_AT_ONCE - len(running)):
-                running.append((block, asyncio.create_task(_attempt(pool, invariants, block, retries))))
+                running.append((block, asyncio.create_task(read(block))))
             if not running:
                 return
             block, task = running.popleft()
@@ -129,48 +143,17 @@ async def _in_order(
         await asyncio.gather(*(task for _, task in running), return_exceptions=True)
 
 
-async def _attempt(
-    pool: Pool, invariants: Mapping[str, Invariant], block: WantedBlock, retries: Retries | None
-) -> Attempted | ChainError:
-    try:
-        if retries is None:
-            return await _read_group(pool, invariants, block, block.readings, STATE_PATIENCE)
-        network, header = pool.network.name, block.header
-        longest = OF_TIMEOUT * pool.network.request_timeout
-        seconds = min(longest, retries.timeout(network, header, len(block.readings)))
-        groups = retries.groups(network, header, block.readings)
-        found = await asyncio.gather(*(_within(seconds, pool, invariants, block, group) for group in groups))
-        return [one for some in found for one in some]
-    except ChainError as error:
-        return error
+def parts(network: str, readings: Sequence[Reading]) -> Iterator[BlockRead]:
+    """Yield ``readings`` of one block, each part for a transaction of its own."""
+    for start in range(0, len(readings), STORED_AT_ONCE):
+        yield BlockRead(network, tuple(readings[start : start + STORED_AT_ONCE]))
 
 
-async def _within(
-    seconds: float,
-    pool: Pool,
-    invariants: Mapping[str, Invariant],
-    block: WantedBlock,
-    readings: tuple[Reading, ...],
-) -> Attempted:
-    """Return what was read within ``seconds``, and why the rest was not."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await _read_group(pool, invariants, block, readings, min(PATIENCE, seconds / 3))
-    except TimeoutError:
-        late = RpcTimeout(pool.network.name, f"no complete answer within {seconds:.0f} s")
-        return [(one, late) for one in readings]
-    except ChainError as error:
-        return [(one, error) for one in readings]
-
-
-async def _read_group(
-    pool: Pool,
-    invariants: Mapping[str, Invariant],
-    block: WantedBlock,
-    readings: Sequence[Reading],
-    patience: float,
-) -> Attempted:
-    network = pool.network.name
+async def read_group(
+    pool: Pool, invariants: Mapping[str, Invariant], block: WantedBlock, patience: float
+) -> GroupRead:
+    """Return what was read of a block, all together, asked for anew for ``patience`` seconds. Raises ``ChainError``."""
+    network, readings, began = pool.network.name, block.readings, time.monotonic()
     reads = dict.fromkeys(
         value.reads[network]
         for one in readings
@@ -180,10 +163,28 @@ async def _read_group(
     patience = 0.0 if block.is_old else patience
     found = await read_outcomes(pool, block.header, list(reads), patience)
     outcomes = dict(zip(reads, found, strict=True))
-    return [(one, _done(one, invariants[one.name], outcomes)) for one in readings]
+    offending = {read for read, outcome in outcomes.items() if _offends(outcome)}
+    offenders = {
+        one.name
+        for one in readings
+        for value in invariants[one.name].on(network)
+        if offending and value.reads.get(network) in offending
+    }
+    found_of = [(one, _done(one, invariants[one.name], outcomes)) for one in readings]
+    return GroupRead(found_of, offenders, time.monotonic() - began)
 
 
-def _is_final(error: ChainError, block: WantedBlock) -> bool:
+def _offends(outcome: Outcome | NoClaim) -> bool:
+    """Return whether what was read, or that it was not, may make others wait that are read together with it."""
+    return isinstance(outcome, Reverted | Unread) or (isinstance(outcome, bytes) and len(outcome) >= LARGE)
+
+
+def unread_reading(reading: Reading, error: ChainError, block: WantedBlock) -> Reading:
+    """Return ``reading`` with why it was not read; to be read again, unless that is of no use."""
+    return reading._replace(is_wanted=not is_final(error, block), error=_why(error, block))
+
+
+def is_final(error: ChainError, block: WantedBlock) -> bool:
     """Return whether trying again is of no use: the endpoints have answered, and lose the state of ``block``."""
     return block.is_old and isinstance(error, NotThere | NodeError)
 

@@ -66,22 +66,31 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
         **session.labels,
     }
     where = f"block {log.block_number} of {session.network}"
-    signature, address = session.signatures[log.topics[0]], checksum_address(session.address)
     annotations = {
-        "summary": f"{signature} was emitted by {address}",
         "description": said(session.message, f"{fault}; {where}" if fault else where),
-        "address": address,
-        "address_network": session.network,
-        "tx_hash": to_hex(log.tx_hash),
-        "tx_hash_network": session.network,
         "block": str(log.block_number),
+        "block_network": session.network,
     }
+    if log.address:
+        address, signature = checksum_address(log.address), session.signatures[log.topics[0]]
+        what = (
+            f"{signature} was emitted by {address}" if signature else f"a transaction of {address}: {fault}"
+        )
+        annotations |= {
+            "summary": what,
+            "address": address,
+            "address_network": session.network,
+            "tx_hash": to_hex(log.tx_hash),
+            "tx_hash_network": session.network,
+        }
+    else:
+        annotations["summary"] = f"{where}: {fault}"
     ends_at = log.timestamp + session.lasts
     place = (session.name, number, session.network, log.block_number)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
 
 
-def _raise_unread(work: Work, session: EventSession, read: int, last: Header) -> None:
+def _raise_unread(work: Work, session: EventSession, read: int, last: Header, failure: str | None) -> None:
     """Raise the alert that nothing of ``session`` has been looked up after the block ``read``, unless it fires already."""
     if UNREAD in invariants.raised(work.connection, session.name):
         return
@@ -94,8 +103,8 @@ def _raise_unread(work: Work, session: EventSession, read: int, last: Header) ->
     }
     annotations = {
         "summary": f"{session.name} cannot be checked",
-        "description": f"Nothing is known of it since block {read} of {session.network}: its events, or what they claim, "
-        "cannot be read.",
+        "description": f"Nothing is known of it since block {read} of {session.network}: "
+        f"{failure or 'its events, or what they claim, cannot be read'}.",
         "block": str(read),
         "block_network": session.network,
     }
@@ -112,11 +121,16 @@ def roll_back(work: Work, running: Running, network: str, block: int) -> None:
 
 
 def settle(
-    work: Work, running: Running, before: Mapping[str, Header], waiting: dict[str, float], now: float
+    work: Work,
+    running: Running,
+    before: Mapping[str, Header],
+    waiting: dict[str, float],
+    failures: Mapping[str, str],
+    now: float,
 ) -> None:
     """Have new blocks read, and end alerts whose time is over. ``before`` are the checkpoints before this transaction.
 
-    ``waiting`` is since when (``now`` is the clock's value) sessions, by name, have had nothing read.
+    ``waiting`` is since when (``now`` is the clock's value) sessions, by name, have had nothing read, ``failures`` why.
     """
     if not running.sessions:
         return
@@ -133,7 +147,7 @@ def settle(
         if known[name] < checkpoint.last.number:
             work.wanted.add((INVARIANTS, session.network))
             if now - waiting.setdefault(name, now) >= UNREAD_AFTER:
-                _raise_unread(work, session, known[name], checkpoint.last)
+                _raise_unread(work, session, known[name], checkpoint.last, failures.get(name))
         for alert in invariants.raised(work.connection, name).values():
             if alert.ends_at is not None and alert.ends_at <= work.seen.get(session.network, 0):
                 judging.end(work, alert, alert.ends_at, OVER)

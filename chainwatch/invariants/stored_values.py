@@ -1,4 +1,4 @@
-"""Adds what follows from the database to what was read for a check: values of flows, and values of the past."""
+"""Adds what follows from the database to what was read for a check: values of flows, of the past, and accepted ones."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.checker.invariants.flow_measure import Moment
-from chainwatch.checker.invariants.history_parser import earlier
-from chainwatch.checker.invariants.invariant import Invariant, gather
+from chainwatch.checker.invariants.history_parser import KEPT_ACCEPTED, earlier
+from chainwatch.checker.invariants.invariant import Invariant, Values, gather
+from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_transfers import KeptTransfers
 from chainwatch.store import invariant_history, invariants
 from chainwatch.store.invariant_history import Past
@@ -28,8 +29,11 @@ def with_stored(
     check: Check,
     readings: Mapping[Place, Reading],
     kept: KeptTransfers,
+    accepted: KeptAccepted,
 ) -> Reading | None:
-    """Return the reading at the block of ``check`` with these values; None while anything else is not read.
+    """Return the reading at the block of ``check`` with these values, still wanted while transfers are loaded aside.
+
+    None while anything else is not read.
 
     All networks are seen up to the check's time, so that the events up to then are known.
     """
@@ -40,27 +44,31 @@ def with_stored(
         return None
     moment = Moment(check.timestamp, positions)
     content: dict[str, Any] = {**(own.content or {})}
-    content |= {
-        value.name: kept.measure(connection, value.flow, moment)
-        for value in invariant.values
-        if value.flow is not None
-    }
-    if invariant.windows:
-        contents = {network: one.content or {} for network, one in found.items() if one is not None}
-        content |= _past(connection, invariant, check, {**contents, check.network: content})
+    for value in invariant.values:
+        if value.flow is not None:
+            measured = kept.measure(connection, value.flow, moment, check.network)
+            if measured is None:
+                return own._replace(is_wanted=True)
+            content[value.name] = measured
+    contents = {network: one.content or {} for network, one in found.items() if one is not None}
+    try:
+        values = gather(invariant, {**contents, check.network: content}, check.network)
+    except KeyError:  # such as the last event of none
+        values = {}
+    if invariant.windows and values:
+        content |= _past(connection, invariant, check, values)
+    is_changed = content != own.content
+    if invariant.reads_accepted and values:
+        known = content[KEPT_ACCEPTED] = accepted.values_for(connection, invariant, check, values)
+        is_changed |= known is not None and any(values[name] != value for name, value in known.items())
     reading = own._replace(content=content)
-    invariants.replace_content(connection, reading)
+    if is_changed:  # where all is as it was accepted, as mostly, there is nothing to be shown of it
+        invariants.replace_content(connection, reading)
     return reading
 
 
-def _past(
-    connection: sa.Connection, invariant: Invariant, check: Check, contents: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
+def _past(connection: sa.Connection, invariant: Invariant, check: Check, values: Values) -> dict[str, Any]:
     """Return the values as they were, by what conditions call them, and keep those of ``check`` for later ones."""
-    try:
-        values = gather(invariant, contents, check.network)
-    except KeyError:  # such as the last event of none
-        return {}
     span = max(1, min(invariant.windows) // BUCKETS)
     past = Past(
         check.network, check.block, check.timestamp, {one.name: values[one.name] for one in invariant.values}

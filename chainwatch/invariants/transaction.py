@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from chainwatch.checker.invariants.event_facts import EventTrigger
@@ -16,9 +16,10 @@ from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
 from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
+from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.invariants.sampling import SampledBlocks
-from chainwatch.invariants.triggers import Trigger, is_due, new_blocks
+from chainwatch.invariants.triggers import Trigger, at_once, is_due, misaligned, new_blocks
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from chainwatch.invariants.checker import InvariantChecker
     from chainwatch.invariants.definitions import Group, Running
 
+ACCEPTED = "accepted"
+"""Why alerts end once somebody has accepted the values."""
 TIDIED = "invariants_tidied"
 """The property for the revision as of which nothing is stored of invariants that are gone."""
 _PREFIX_LENGTH = len("invariants.")
@@ -48,8 +51,6 @@ class InvariantTransaction:
         self._fresh: dict[Place, Reading] = {}  # what this transaction has stored
         self._is_loaded = False  # whether the checks that are kept are those that are stored
         self._before = {name: checkpoint.last for name, checkpoint in work.checkpoints.items()}
-        checker.kept_transfers.begin(work.connection)
-        checker.kept_events.begin(work.connection)
 
     @cached_property
     def _running(self) -> Running:
@@ -99,8 +100,11 @@ class InvariantTransaction:
             held.apply(self._work, result)
         elif isinstance(result, SampledBlocks):
             running, checks = self._running.invariants, self._checks
-            sampling.apply(self._connection, running, checks, result, self._reading, self._misaligned)
+            misaligned_here = partial(misaligned, self._checker.settings.networks)
+            sampling.apply(self._connection, running, checks, result, self._reading, misaligned_here)
             self._reasons |= dict.fromkeys(running, "")
+        elif isinstance(result, TransfersLoaded):
+            self._note_to_judge(self._running.of_flows)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -138,13 +142,19 @@ class InvariantTransaction:
             self._reasons[name] = "reorg"
             if len(invariant.networks) > 1:
                 self._unplace(name, network, block)
+        ancestor = blocks.header_of(self._connection, network, block)
+        also = [
+            name for name in self._running.on.get(network, ()) if name in self._running.of_several_networks
+        ]
+        since = None if ancestor is None else ancestor.timestamp
+        self._checker.kept_accepted.roll_back(self._connection, network, block, since, also)
         sessions.roll_back(self._work, self._running, network, block)
         for placed in self._triggers.values():
             for number in [n for n in placed if n > block]:
                 del placed[number]
         if (known := self._before.get(network)) is not None and known.number > block:
             del self._before[network]
-            if (ancestor := blocks.header_of(self._connection, network, block)) is not None:
+            if ancestor is not None:
                 self._before[network] = ancestor
 
     def _unplace(self, name: str, network: str, block: int) -> None:
@@ -181,23 +191,27 @@ class InvariantTransaction:
         self._note_to_judge(self._checker.kept_checks.undecided.names())
         waiting, now = self._checker.waiting, self._checker.clock(self._work)
         self._note_to_judge([name for name, since in waiting.items() if now - since >= UNREAD_AFTER])
-        judged: dict[str, Judging] = {}
-        for name in sorted(self._reasons):
-            if (one := running.invariants.get(name)) is not None:
-                again = bool(self._remeasured.intersection(one.networks))
-                if again:
-                    measure_again(self._connection, self._checker.kept_events, one, self._remeasured)
-                judged[name] = Judging(one, self._reasons[name], again)
-        if judged:
-            judging.judge(
-                self._work, judged, self._checks, kept_transfers, self._fresh, self._kept, waiting, now
-            )
+        if judged := self._to_be_judged(running):
+            kept = (self._checks, kept_transfers, self._checker.kept_accepted)
+            judging.judge(self._work, judged, *kept, self._fresh, self._kept, waiting, now)
             self._follow_lists(judged)
+            self._work.wanted |= {(INVARIANTS, network) for network in kept_transfers.loading}
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
-        kept_transfers.commit(self._connection)
-        self._checker.kept_events.commit(self._connection)
-        sessions.settle(self._work, running, self._before, waiting, now)
+        self._checker.commit(self._connection)
+        sessions.settle(self._work, running, self._before, waiting, self._checker.failures, now)
+
+    def _to_be_judged(self, running: Running) -> dict[str, Judging]:
+        accepted = self._checker.kept_accepted.accepted_since(self._connection)
+        self._reasons |= dict.fromkeys(accepted, ACCEPTED)
+        found: dict[str, Judging] = {}
+        for name in sorted(self._reasons):
+            if (one := running.invariants.get(name)) is not None:
+                is_remeasured = bool(self._remeasured.intersection(one.networks))
+                if is_remeasured:
+                    measure_again(self._connection, self._checker.kept_events, one, self._remeasured)
+                found[name] = Judging(one, self._reasons[name], is_remeasured or name in accepted)
+        return found
 
     def _note_to_judge(self, names: Iterable[str]) -> None:
         for name in names:
@@ -243,6 +257,8 @@ class InvariantTransaction:
             names = {name for name in names if self._checker.configured_as(name) in wanted}
         for name in sorted(names):
             invariants.forget(self._connection, name)
+            if self._checker.configured_as(name) not in self._checker.settings.invariants:
+                self._checker.kept_accepted.forget(self._connection, [name])
             judging.end_all(self._work, name, CONFIG_CHANGED)
         return 1
 
@@ -254,8 +270,13 @@ class InvariantTransaction:
         for group in self._running.groups.get(network, ()):
             if due := self._due(group, network, triggers):
                 self._add_group(network, group, group.names, due)
+            failed: Collection[str] = ()
             if triggers and due != triggers:  # a check that failed for good is repeated at the next block
-                self._add_group(network, group, self._checks.failed(group.names), triggers)
+                failed = self._checks.failed(group.names)
+                self._add_group(network, group, failed, triggers)
+            names = set(group.names).difference(failed) if self._triggers else ()
+            if extra := at_once(self._running.triggers.get(network, {}), names, network, self._triggers, due):
+                self._add_checks(network, extra)
 
     def _due(self, group: Group, network: str, triggers: list[Trigger]) -> list[Trigger]:
         """Return at which blocks the invariants of ``group`` are checked."""
@@ -334,7 +355,7 @@ class InvariantTransaction:
             if len(headers) < len(invariant.networks):  # of blocks that were read in ranges, few are known
                 self._checks.drop(self._connection, [(name, check)])
                 invariants.drop_readings(self._connection, [(name, check.network, check.block)])
-            elif error := self._misaligned(invariant, check, headers):
+            elif error := misaligned(self._checker.settings.networks, invariant, check, headers):
                 self._checks.save(self._connection, [(name, check._replace(positions={}, error=error))])
             else:
                 positions = {network: header.number for network, header in headers.items()}
@@ -360,15 +381,6 @@ class InvariantTransaction:
         following = blocks.header_of(self._connection, network, header.number + 1)
         return following is not None and following.timestamp > timestamp
 
-    def _misaligned(self, invariant: Invariant, check: Check, headers: Mapping[str, Header]) -> str:
-        """Return why the blocks at the time of a check cannot be compared; empty where they can."""
-        networks = self._checker.settings.networks
-        for network, header in headers.items():
-            apart = check.timestamp - header.timestamp
-            if networks[network].block_time is not None and apart > invariant.align:
-                return f"block {header.number} of {network} is {apart} s older than that of {check.network}"
-        return ""
-
     # --- upkeep
 
     def _kept(self, network: str) -> int:
@@ -382,5 +394,8 @@ class InvariantTransaction:
         self._forget_kept()
         for name in sorted(invariants.known_names(self._connection) - running.names):
             invariants.forget(self._connection, name)
-            judging.end_all(self._work, name, listing.why_gone(self._connection, name, running.names))
+            reason = listing.why_gone(self._connection, name, running.names)
+            if reason != "stopped":
+                self._checker.kept_accepted.forget(self._connection, [name])
+            judging.end_all(self._work, name, reason)
         schema.set_property(self._connection, TIDIED, str(running.revision))

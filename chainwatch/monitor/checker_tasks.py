@@ -21,8 +21,8 @@ from chainwatch.pipeline.checker import Checker
 from chainwatch.pipeline.pipeline import Outcome
 from chainwatch.support.wakeup import Clock
 
-READ_EVERY = 5.0
-"""Seconds after which a checker is asked again what it wants to read."""
+READ_EVERY, READ_AGAIN = 5.0, 1.0
+"""Seconds after which a checker is asked again what it wants to read, and where reads have failed."""
 READS_AT_ONCE = 500
 """Questions that a checker may ask at a time."""
 PAST = SEEN_MARGIN + 1
@@ -96,10 +96,12 @@ class CheckerTasks:
                         await self._process([result])
             except ChainError as error:
                 log.failed(loop.time(), "reads of a checker fail; trying again later", error)
+                rest = READ_AGAIN
             else:
                 log.recovered(loop.time(), "reads of a checker succeed again")
+                rest = READ_EVERY
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), READ_EVERY)
+                await asyncio.wait_for(changed.wait(), rest)
 
 
 def _when_past(deadline: Deadline) -> Deadline:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.operations.checks import check_moments, no_such
+from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound
-from chainwatch.operations.invariants import CheckView, check_views
-from chainwatch.store import definitions, invariant_breaches
+from chainwatch.operations.invariants import CheckView, check_views, list_invariants, no_such_invariant
+from chainwatch.store import invariant_breaches
 
 BREACHES_SHOWN = 200
 
@@ -49,9 +49,10 @@ def invariant_history(
     since = since or 0.0
     breaches = invariant_breaches.of(connection, name, since, BREACHES_SHOWN)
     checks = check_views(connection, name)
-    known = {*context.settings.invariants, *(one.name for one in definitions.kept(connection))}
-    if name not in known and not breaches and not checks:
-        raise NotFound(no_such("invariant", name, sorted(known)))
+    if not breaches and not checks:
+        known = [one.name for one in list_invariants(connection, context, now)]
+        if name not in known:
+            raise NotFound(no_such_invariant(name, known))
     changes: list[CheckView] = []
     for check in checks:
         before = changes[-1] if changes else None

@@ -18,6 +18,7 @@ from chainwatch.config.invariants import InvariantSettings
 from chainwatch.config.kinds import LookUp
 from chainwatch.invariants.definitions import SESSION, listed, settings_of
 from chainwatch.invariants.listing import family_of
+from chainwatch.operations.accepted_values import AcceptedView, accepted_view
 from chainwatch.operations.checks import no_such
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound
@@ -60,10 +61,11 @@ class CheckView(msgspec.Struct, frozen=True):
 
 
 class InvariantDetails(msgspec.Struct, frozen=True):
-    """An invariant with its newest checks, newest first."""
+    """An invariant with its newest checks, newest first; ``accepted`` is None where it compares with no such values."""
 
     invariant: InvariantView
     checks: Sequence[CheckView]
+    accepted: AcceptedView | None = None
 
 
 def list_invariants(connection: sa.Connection, context: Context, now: float) -> list[InvariantView]:
@@ -82,7 +84,8 @@ def show_invariant(connection: sa.Connection, context: Context, now: float, *, n
     found = known.get(name)
     if found is None:
         raise NotFound(no_such_invariant(name, known))
-    return InvariantDetails(found, check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1])
+    checks = check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1]
+    return InvariantDetails(found, checks, accepted_view(connection, name))
 
 
 def no_such_invariant(name: str, known: Iterable[str]) -> str:
@@ -147,7 +150,7 @@ def _of_tables(
 
 
 def _of_look_up(known: _Known, name: str, one: LookUp) -> InvariantView:
-    networks = (one.layer1, one.layer2)
+    networks = tuple(dict.fromkeys((one.layer1, one.layer2)))
     return _view(known, name, FILE, one.severity, one.heuristic, networks, "waiting")
 
 

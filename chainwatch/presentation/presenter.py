@@ -125,6 +125,11 @@ class Presenter:
         explorer = self.explorers.get(network)
         return f"{explorer}/tx/{tx_hash}" if explorer and _HASH.fullmatch(tx_hash) else None
 
+    def block_url(self, network: str, number: int) -> str | None:
+        """Return the page of a block; None without an explorer."""
+        explorer = self.explorers.get(network)
+        return f"{explorer}/block/{number}" if explorer else None
+
     def address_url(self, network: str, address: str) -> str | None:
         """Return the page of an address, of 20 bytes or padded to 32; None without an explorer, or for no address."""
         explorer, found = self.explorers.get(network), _ADDRESS.fullmatch(address)

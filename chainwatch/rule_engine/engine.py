@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from chainwatch.config.samples import SamplesSettings
 from chainwatch.monitor.companions import Running, Tasks
+from chainwatch.rule_engine.capacity import Capacity
 from chainwatch.rule_engine.intake import Intake
 from chainwatch.rule_engine.manager import RuleManager
 from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rule_engine.reporting import report_statuses
-from chainwatch.rule_engine.scraping import Scrapes
+from chainwatch.rule_engine.scraping import Scrapes, TargetStatus
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.model import TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
@@ -29,8 +30,9 @@ class RuleEngine:
         self.persistence = Persistence(self.tsdb, self.loaded)
         self.intake = Intake(self.tsdb, self.loaded, self.persistence.stored)
         self._scrapes = Scrapes(self.intake)
+        self._capacity = Capacity(self.tsdb, self.loaded)
         self._pushed: PushGroups | None = None
-        self._manager = RuleManager(self.tsdb, self.loaded)
+        self._manager = RuleManager(self.tsdb, self.loaded, lambda: self.persistence.last_own)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
@@ -39,6 +41,7 @@ class RuleEngine:
         return {
             "samples": lambda: self.persistence.run(running.database),
             "pushed groups": self.pushed_groups(running).repeat,
+            "room for samples": lambda: self._capacity.watch(running),
             "own metrics": OwnMetrics(running, self.intake).sample,
             **self._scrapes.tasks(running.plan.settings.scrape, clock),
             "rules": lambda: self._manager.run(running),
@@ -54,6 +57,10 @@ class RuleEngine:
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
         return self._manager.groups
+
+    def targets(self) -> Sequence[TargetStatus]:
+        """Return how all targets that are scraped stand. Call it on the event loop."""
+        return self._scrapes.statuses()
 
     @property
     def is_idle(self) -> bool:

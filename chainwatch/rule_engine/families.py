@@ -238,6 +238,18 @@ def _of_process() -> Iterator[Metric]:
         ["source", "reason"],
         dict(counters.SAMPLES_REFUSED),
     )
+    yield _gauge(
+        "samples_series",
+        "Series of samples in memory, by who began them, and how many there may be",
+        ["source"],
+        dict(counters.SAMPLES_SERIES),
+    )
+    yield _gauge(
+        "samples_memory_bytes",
+        "Memory that series of samples take, about, by who began them, and how much they may take",
+        ["source"],
+        dict(counters.SAMPLES_MEMORY),
+    )
 
 
 def _among(count: Count, names: Iterable[str]) -> dict[tuple[str, ...], int]:

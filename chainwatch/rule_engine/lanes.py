@@ -29,6 +29,8 @@ BUDGETS = QUICK_SECONDS, 0.5, math.inf
 """The CPU seconds that an evaluation may take in each lane; a group that takes longer goes on in the next one."""
 SHARES = 0.1, 0.2, 0.2
 """The part of a core that one group takes at most in each lane."""
+TURN_MIN = 0.005
+"""Seconds that the turn of a group lasts at least: it takes less, but other threads may have the processor."""
 PAUSE_MAX = 600.0
 """The longest pause, in seconds, after evaluations that were cut off again and again."""
 LOOK_AGAIN = 1.0
@@ -47,9 +49,9 @@ class _Task:
     """A group and when it is evaluated. Times are by the monotonic clock.
 
     ``due``: on its interval, which counts from ``base``; ``ready_at``: for whatever reason. Of several that are ready the
-    one with the least ``turn`` is first, which is when its turn would be if all that grew with it were evaluated in a
-    row: so what changes alone does not wait for all of a thousand that changed just before. ``seconds``: how long its
-    last evaluation took.
+    one with the least ``turn`` is first, which is when its turn would be if all that grew with it were evaluated slowly
+    in a row: so what changes alone does not wait for all of a thousand that changed just before. ``seconds``: how long
+    its last evaluation took.
     """
 
     def __init__(self, group: LiveGroup, now: float) -> None:
@@ -165,7 +167,7 @@ class Lanes:
                     at = max(now, task.not_before)
                     if not task.is_running and at < task.ready_at:
                         self._schedule(task, at, turn)
-                        turn += task.seconds
+                        turn += max(task.seconds, TURN_MIN)
 
     def _spread_all(self) -> None:
         while not self._incoming.empty():
@@ -225,7 +227,7 @@ class Lanes:
                 self._tsdb, now, self._limits, BUDGETS[lane], lambda: self._is_over, waits=lane == 0
             )
         except Exception as error:  # noqa: BLE001 - one group must not silence the others
-            _log.exception("the evaluation of a group failed", group=group.name)
+            group.prepared.faults.log("the evaluation of a group failed", error, group=group.name)
             result = _fault(group, now, error)
         finally:
             self._writer.group = None

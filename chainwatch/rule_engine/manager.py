@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import sqlalchemy as sa
@@ -12,12 +12,10 @@ import structlog
 from chainwatch.alert_model import Alert as StoredAlert
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.monitor.companions import Running
-from chainwatch.operations.rules import group_of
-from chainwatch.promql.errors import ParseError
+from chainwatch.operations.rules import groups_of
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Matcher
-from chainwatch.rule_engine.intake import AHEAD
 from chainwatch.rule_engine.interests import Interests
 from chainwatch.rule_engine.lanes import Lanes
 from chainwatch.rule_engine.live_group import LiveGroup
@@ -31,6 +29,7 @@ from chainwatch.store.alerting import alerts
 from chainwatch.store.created import StoredRule
 from chainwatch.store.retrying import retrying
 from chainwatch.store.rule_alerts import StoredRuleAlert
+from chainwatch.tsdb.model import SET_BACK
 from chainwatch.tsdb.tsdb import Tsdb
 
 SAVED_WITHIN = 2.0
@@ -41,11 +40,15 @@ _log = structlog.get_logger(__name__)
 
 
 class RuleManager:
-    """Keeps rules evaluated over ``tsdb``, by one monitor after the other; ``loaded``: its samples from before are there."""
+    """Keeps rules evaluated over ``tsdb``, by one monitor after the other; ``loaded``: its samples from before are there.
 
-    def __init__(self, tsdb: Tsdb, loaded: asyncio.Event) -> None:
+    ``last_own`` returns when (Unix ms) the last process was there last, 0 where that is not known.
+    """
+
+    def __init__(self, tsdb: Tsdb, loaded: asyncio.Event, last_own: Callable[[], int]) -> None:
         self._tsdb = tsdb
         self._loaded = loaded
+        self._last_own = last_own
         self._saver = Saver()
         self._lanes = Lanes(tsdb, self._saver)
         self._groups: dict[str, LiveGroup] = {}
@@ -174,9 +177,9 @@ class RuleManager:
         if not stored:
             return {}
         sampled = (series.newest for series in self._tsdb.select(_STATE_MATCHERS))
-        last = max((*sampled, *(int(one.updated_at * 1000) for one in stored)))
+        last = max((self._last_own(), *sampled, *(int(one.updated_at * 1000) for one in stored)))
         gap = max(0, now - last)
-        ahead = last - now if last - now > AHEAD else 0  # the clock was
+        ahead = last - now if last - now > SET_BACK else 0  # the clock was
         self._keep_until = now + grace_after(gap + ahead)
         found: dict[str, dict[Labels, Alert]] = {}
         for one in stored:
@@ -190,12 +193,11 @@ class RuleManager:
         return found
 
 
-def _readable(rules: Iterable[StoredRule]) -> Iterator[PlacedGroup]:
-    for rule in rules:
-        try:
-            yield group_of(rule)
-        except ParseError as error:
-            _log.error("a rule that was created is not evaluated", rule=rule.name, reason=str(error)[:500])
+def _readable(rules: Iterable[StoredRule]) -> list[PlacedGroup]:
+    groups, unreadable = groups_of(rules)
+    for name, error in unreadable:
+        _log.error("a rule that was created is not evaluated", rule=name, reason=str(error)[:500])
+    return groups
 
 
 def _fail(failed: asyncio.Future[None], error: BaseException) -> None:

@@ -66,7 +66,7 @@ class PushGroups:
 
         Raises ``IngestionError`` for a body that cannot be taken, which is noted in the group, and ``StoreError``.
         """
-        exposition = await self._intake.run(PUSH, partial(_parsed, body, content_type))
+        exposition = await self._intake.run(PUSH, partial(_parsed, body, content_type), len(body))
         async with self._changing:
             groups = await self._loaded()
             before = groups.get(labels) or Group(labels)

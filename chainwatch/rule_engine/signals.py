@@ -13,7 +13,7 @@ from chainwatch.promql.numbers import format_float
 from chainwatch.rules.evaluation import Alert
 from chainwatch.support.bounds import LABEL_MAX, cut
 
-GONE = "rule removed"
+GONE = "rule removed or changed"
 EVALUATED = "evaluated"
 ENDED = "recovered"
 

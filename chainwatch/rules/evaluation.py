@@ -10,18 +10,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
-import structlog
-
 from chainwatch.promql.errors import EvaluationError, PromqlError
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Sample, Scalar, Vector, evaluate_with
 from chainwatch.promql.series import NAME, STALE, Labels, Source
 from chainwatch.promql.sharing import share
+from chainwatch.rules.faults import Faults
 from chainwatch.rules.model import AlertingRule, Group, RecordingRule, Rule
 from chainwatch.rules.template import Values, expand
-
-_log = structlog.get_logger(__name__)
 
 ALERTS = "ALERTS"
 ALERTS_FOR_STATE = "ALERTS_FOR_STATE"
@@ -79,6 +76,7 @@ class PreparedGroup:
         self.group = group
         self.external_labels = external_labels or {}
         self.external_url = external_url
+        self.faults = Faults()
         rules = [replace(rule, labels={**group.labels, **rule.labels}) for rule in group.rules]
         written = {rule.name for rule in rules if isinstance(rule, RecordingRule)}
         queries, self.shared = share((rule.query for rule in rules), {*written, ALERTS, ALERTS_FOR_STATE})
@@ -127,7 +125,7 @@ def evaluate_group(
             yield RuleResult(rule, before, [], moment, str(error))
             continue
         except Exception as error:  # noqa: BLE001 - one rule must not silence the others of its group
-            _log.exception("the evaluation of a rule failed", rule=rule.name)
+            prepared.faults.log("the evaluation of a rule failed", error, rule=rule.name)
             yield RuleResult(rule, before, [], moment, f"{type(error).__name__}: {error}"[:500])
             continue
         series = frozenset(labels for labels, _ in samples) if samples else frozenset()

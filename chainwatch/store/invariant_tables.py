@@ -138,6 +138,26 @@ invariant_history = Table(
     comment="Values of invariants as they were, for conditions that read changes over a time.",
 )
 
+invariant_accepted = Table(
+    "invariant_accepted",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("network", Text, primary_key=True),
+    Column(
+        "block",
+        BigInteger,
+        primary_key=True,
+        autoincrement=False,
+        comment="that of the check from which on they hold good",
+    ),
+    Column("timestamp", BigInteger, nullable=False, comment="of that check, chain time"),
+    Column("reads", LargeBinary, nullable=False, comment="hash of what was read"),
+    Column("content", LargeBinary, nullable=False, comment="MessagePack: the values"),
+    Column("author", Text, nullable=False, comment="who accepted them; empty for those that were read first"),
+    Column("accepted_at", Double, nullable=False),
+    comment="Values that are compared with those of later checks: read first, or accepted by somebody.",
+)
+
 invariant_breaches = Table(
     "invariant_breaches",
     metadata,

@@ -9,6 +9,9 @@ from typing import Literal
 from chainwatch.promql.series import Labels
 
 HOUR = 3_600_000
+SET_BACK = 5_000
+"""Milliseconds by which a series may be ahead of this machine's clock when it gets a sample of now: one that is further
+ahead is of before the clock was set back."""
 
 Batch = Sequence[tuple[Labels, Sequence[int], Sequence[float]]]
 """Samples by series: times in Unix ms, rising, and as many values."""

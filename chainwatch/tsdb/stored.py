@@ -9,6 +9,7 @@ from typing import NamedTuple, Self
 
 from chainwatch.promql.series import Labels, Samples, Series
 from chainwatch.tsdb.chunks import decode, encode, has_end, has_marker
+from chainwatch.tsdb.room import RESTORED
 
 CHUNK = 120
 """Samples of a chunk."""
@@ -73,14 +74,15 @@ class StoredSeries(ChunkedSeries):
     """A series that one thread adds to while others read it.
 
     ``window`` is for how long its samples are kept (milliseconds), ``id`` its number in the database on disk, 0 until it
-    has one. With ``close_at`` newest samples there are enough for a chunk. While somebody has seen the newest samples
-    (``is_seen``), ``growing`` returns others to add to.
+    has one, ``sender`` who has begun it. With ``close_at`` newest samples there are enough for a chunk. While somebody has
+    seen the newest samples (``is_seen``), ``growing`` returns others to add to.
     """
 
-    __slots__ = ("close_at", "id", "is_seen", "window")
+    __slots__ = ("close_at", "id", "is_seen", "sender", "window")
 
-    def __init__(self, labels: Labels, window: int, stagger: int = CHUNK) -> None:
+    def __init__(self, labels: Labels, window: int, stagger: int = CHUNK, sender: str = RESTORED) -> None:
         super().__init__(labels)
+        self.sender = sender
         self.id = 0
         self.window = window
         self.is_seen = False

@@ -12,7 +12,8 @@ from chainwatch.promql.errors import LimitExceeded
 from chainwatch.promql.series import NAME, Labels, Metadata, is_stale, passing
 from chainwatch.tsdb.index import LabelIndex, Matchers, metric_of
 from chainwatch.tsdb.journal import Entries, no_entries
-from chainwatch.tsdb.model import Appended, Batch, Reason, TsdbLimits
+from chainwatch.tsdb.model import SET_BACK, Appended, Batch, TsdbLimits
+from chainwatch.tsdb.room import OWN, RESTORED, Room, Sender, refusal
 from chainwatch.tsdb.snapshot import Selections, Snapshot
 from chainwatch.tsdb.stored import SAMPLE_BYTES, StoredSeries
 from chainwatch.tsdb.turns import Turns
@@ -34,8 +35,8 @@ class Tsdb:
 
     def __init__(self, limits: TsdbLimits | None = None, *, journal: bool = False) -> None:
         self.limits = limits or TsdbLimits()
-        self.bytes = 0
-        """The memory of all series, about."""
+        self.room = Room()
+        """The series and the memory that they take, about."""
         self._turns = Turns()
         self._lock = threading.Lock()
         self._index: LabelIndex[StoredSeries] = LabelIndex()
@@ -51,18 +52,22 @@ class Tsdb:
 
     # What goes in
 
-    def append(self, batch: Batch, now: int, share: float = 1.0) -> Appended:
-        """Add samples; ``now`` (Unix ms) decides which are too old or in the future. Waits for evaluations that run.
+    @property
+    def bytes(self) -> int:
+        """The memory of all series, about."""
+        return self.room.total_bytes
 
-        New series are taken while less than this ``share`` of what there may be is used.
+    def append(self, batch: Batch, now: int, sender: Sender = OWN) -> Appended:
+        """Add samples of ``sender``; ``now`` (Unix ms) decides which are too old or in the future.
 
-        Who reads within ``reading`` sees all of the batch or none of it. Listeners are called before it returns.
+        Waits for evaluations that run: who reads within ``reading`` sees all of the batch or none of it. Listeners are
+        called before it returns.
         """
         result = Appended()
         added = no_entries()
         with self._turns.writing(), self._lock:
             try:
-                self._append(batch, now, share, result, added)
+                self._append(batch, now, sender, result, added)
             finally:  # what is in memory must come to disk
                 if self._journal is not None:  # ``take_entries`` puts another in its place
                     self._journal.extend(added)
@@ -98,7 +103,7 @@ class Tsdb:
             gone = [series for series in self._index.all() if series.newest <= now - series.window]
             for series in gone:
                 self._index.remove(series)
-                self.bytes -= series.bytes
+                self.room.remove(series.sender, series.bytes)
         return gone
 
     def restore(self, restored: Iterable[StoredSeries]) -> dict[StoredSeries, StoredSeries]:
@@ -114,13 +119,13 @@ class Tsdb:
                 if known is None:
                     series.window = _FOREVER if self._asked is None else self._window_of(series.labels)
                     self._index.add(series)
-                    self.bytes += series.bytes
+                    self.room.add(series.sender, series.bytes)
                 else:
-                    self.bytes -= known.bytes
+                    self.room.bytes[known.sender] -= known.bytes
                     known.id = series.id
                     known.restore(series.chunks, series.samples)
                     known.window = _FOREVER if self._asked is None else known.window
-                    self.bytes += known.bytes
+                    self.room.bytes[known.sender] += known.bytes
                     merged[series] = known
         return merged
 
@@ -227,13 +232,14 @@ class Tsdb:
             candidates = self._index.candidates(matchers)
         return passing(candidates, matchers)
 
-    def _append(self, batch: Batch, now: int, share: float, result: Appended, added: Entries) -> None:
+    def _append(self, batch: Batch, now: int, sender: Sender, result: Appended, added: Entries) -> None:
         """Add a batch to the series, and note in ``added`` what was taken."""
         find, ahead = self._index.by_labels.get, now + self.limits.future
         change, note_series = result.changed.append, added.series.append
         note_time, note_value = added.times.append, added.values.append
+        name = sender.name
         for labels, times, values in batch:
-            series = find(labels) or self._admit(labels, len(times), result, share)
+            series = find(labels) or self._admit(labels, len(times), result, sender)
             if series is None:
                 continue
             if len(times) == 1:  # as nearly always: without a call
@@ -251,32 +257,38 @@ class Tsdb:
                     note_series(series)
                     note_time(time)
                     note_value(value)
+                    if series.sender != name:
+                        self._note_sender(series, name, 1)
                     if len(head_times) >= series.close_at:
                         self._close(series, now)
                     continue
             before = len(added.times)
             self._extend(series, times, values, now, ahead, result, added)
-            if len(added.times) > before:
+            if grown := len(added.times) - before:
                 change(series.labels)
+                if series.sender != name:
+                    self._note_sender(series, name, grown)
         result.accepted += len(added.times)
-        self.bytes += len(added.times) * SAMPLE_BYTES
+        self.room.bytes[name] += len(added.times) * SAMPLE_BYTES
 
-    def _admit(self, labels: Labels, samples: int, result: Appended, share: float) -> StoredSeries | None:
+    def _note_sender(self, series: StoredSeries, name: str, samples: int) -> None:
+        """Note that somebody else has added samples: what was restored is theirs from now on, else they go to its sender."""
+        if series.sender == RESTORED:
+            self.room.remove(RESTORED, size := series.bytes - samples * SAMPLE_BYTES)
+            self.room.add(name, size)
+            series.sender = name
+        else:
+            self.room.bytes[name] -= samples * SAMPLE_BYTES
+            self.room.bytes[series.sender] += samples * SAMPLE_BYTES
+
+    def _admit(self, labels: Labels, samples: int, result: Appended, sender: Sender) -> StoredSeries | None:
         """Return a new series of these labels, not in the index yet, or count why there is none."""
         limits = self.limits
-        reason: Reason | None = None
-        if len(self._index) >= limits.series * share:
-            reason = "too many series"
-        elif self.bytes >= limits.bytes * share:
-            reason = "memory is full"
-        elif len(labels) > limits.labels:
-            reason = "too many labels"
-        elif any(len(text) > limits.label_characters for pair in labels.pairs for text in pair):
-            reason = "label too long"
+        reason = self.room.refusal(sender, limits) or refusal(labels, limits)
         if reason is not None:
             result.refuse(reason, labels, samples)
             return None
-        return StoredSeries(labels, self._window_of(labels), stagger=self._admitted)
+        return StoredSeries(labels, self._window_of(labels), stagger=self._admitted, sender=sender.name)
 
     def _extend(
         self,
@@ -289,11 +301,7 @@ class Tsdb:
         added: Entries,
     ) -> None:
         """Add what may be added, whatever that is."""
-        if (
-            series.times
-            and series.newest > ahead
-            and any(now - series.window < time <= ahead for time in times)
-        ):
+        if series.times and series.newest > now + SET_BACK and _shows_now(times, now, series, ahead):
             self._cut(series, now)
         head_times, head_values = series.growing()
         is_new = not head_times
@@ -323,24 +331,26 @@ class Tsdb:
         if is_new and head_times:
             self._index.add(series)
             self._admitted += 1
-            self.bytes += series.bytes - len(head_times) * SAMPLE_BYTES
+            self.room.add(series.sender, series.bytes - len(head_times) * SAMPLE_BYTES)
         if len(head_times) >= series.close_at:
             self._close(series, now)
 
     def _close(self, series: StoredSeries, now: int) -> None:
         """Put the older samples of a series in chunks, and forget what there is no room for."""
-        self.bytes += series.close(now, self.limits.samples_per_series)
+        used = self.room.bytes
+        used[series.sender] += series.close(now, self.limits.samples_per_series)
         while self.bytes > self.limits.bytes and series.chunks:
-            self.bytes -= series.drop_oldest()
+            used[series.sender] -= series.drop_oldest()
 
     def _cut(self, series: StoredSeries, now: int) -> None:
         """Forget what a clock that was ahead has left: it would keep all other samples out until then."""
-        self.bytes -= series.bytes
+        before = series.bytes
         series.cut(now)
         if series.times:
-            self.bytes += series.bytes
+            self.room.bytes[series.sender] += series.bytes - before
         else:
             self._index.remove(series)  # until it has a sample again
+            self.room.remove(series.sender, before)
 
     def _set_windows(self) -> None:
         if self._asked is None:
@@ -368,6 +378,17 @@ def _between(series: StoredSeries, start: int, end: int) -> bool:
     times, _ = series.reaching(start - 1)
     index = bisect_left(times, start)
     return index < len(times) and times[index] <= end
+
+
+def _shows_now(times: Sequence[int], now: int, series: StoredSeries, ahead: int) -> bool:
+    """Return whether these times show that what is newest in ``series`` is of a clock that was ahead.
+
+    A sample that has this machine's time, ``now``, shows it of whatever is later; those with the time of another machine,
+    which may be ahead, only of what this machine would refuse.
+    """
+    if series.newest <= ahead:
+        return now in times
+    return any(now - series.window < time <= ahead for time in times)
 
 
 def _same(one: float, other: float) -> bool:

@@ -40,7 +40,7 @@ def test_the_tutorial_does_what_it_says(tmp_path: Path, anvil_factory: Callable[
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
         env={"PATH": "/usr/bin:/bin", "LEFT": left.http_url, "RIGHT": right.http_url, "LANG": "C.UTF-8"},
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -62,12 +62,13 @@ def _nothing() -> None: ...
 
 
 class Case(NamedTuple):
-    """A kind's parameters, what breaks it, what mends it, and how much later the block with either is."""
+    """A kind's parameters, what breaks it, what mends it, how many seconds later each block is, and what is said of it."""
 
     parameters: Mapping[str, Any]
     breaks: Callable[[], Any]
     mends: Callable[[], Any] = _nothing
     seconds: int = 1
+    said: str = ""
 
 
 class Contract:
@@ -147,6 +148,7 @@ class Nodes:
             noted = violated(database)[name].annotations
             where = noted.get("block_network") or noted["tx_hash_network"]
             assert int(noted["block"]) == heights[where], name
+            assert case.said in noted["description"], name
             mend = case.mends
         mend()
         self.mine(3_600)
@@ -293,7 +295,9 @@ class Ground(Nodes):
                 of(paused), paused.send("setPaused(bool)", True), paused.send("setPaused(bool)", False)
             ),
             "constant": Case(
-                {**of(fee), "call": "function fee() view returns (uint256)"}, fee.send("setFee(uint256)", 6)
+                {**of(fee), "call": "function fee() view returns (uint256)"},
+                fee.send("setFee(uint256)", 6),
+                fee.send("setFee(uint256)", 5),
             ),
             "bounded": Case(
                 {**of(bounded), **count, "lower": 5, "upper": 6},

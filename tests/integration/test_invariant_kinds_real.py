@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from chainwatch.init import presets
+from chainwatch.init.presets.safe import KINDS
+from chainwatch.operations.accepted_values import accept_values
+from chainwatch.operations.context import Context
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
-from tests.integration.test_invariant_kinds import ALICE, BOB, DAY, ETHER, Case, Nodes, configured
-from tests.integration.test_monitor import raised, running
+from tests.integration.test_invariant_kinds import ALICE, BOB, DAY, ETHER, Case, Nodes, answered, configured
+from tests.integration.test_monitor import raised, running, until
 from tests.support.anvil import Anvil
 from tests.support.missing import missing
 from tests.support.protocols import openzeppelin, optimism, safe
@@ -31,6 +35,7 @@ NOBODY = safe.NOBODY
 MINTER = "0x" + keccak(text="MINTER_ROLE").hex()
 MINT = "mint(address,uint256)"
 YEAR = 365 * DAY
+ABIS = Path(presets.__file__).parent / "abi"
 BLOCKS = 10**6
 """How many blocks of the second layer lie between two outputs."""
 
@@ -41,9 +46,14 @@ class Real(Nodes):
     def __init__(self, alpha: Anvil, beta: Anvil) -> None:
         super().__init__(alpha, beta)
         self.contracts: dict[str, Any] = {}
+        self.quiet: dict[str, Any] = {}
+        """What nothing breaks."""
 
     def plan(self, folder: Path) -> Plan:
         tables = {name: {"severity": "P0", **case.parameters} for name, case in self.cases.items()}
+        for network in ("alpha", "beta"):  # nothing here creates ETH
+            tables[f"eth-{network}"] = {"kind": "eth_conservation", "network": network}
+        tables |= self.quiet
         return configured(folder, self.nodes, tables, {"contracts": self.contracts}, block_time="1s")
 
     def send(self, to: str, function: str, *arguments: Any, chain: Chain | None = None) -> Callable[[], Any]:
@@ -326,7 +336,9 @@ class OpStack(Real):
         right = (self.right.root, self.right.block.to_bytes(32))
         self.alpha.send(self.first.factory, optimism.CREATE, 0, *right)
         self.alpha.send(self.oracle, optimism.PROPOSE, self.right.root, self.right.block, bytes(32), 0)
-        self.cases = self._control() | self._bridges() | self._proposals() | self._claims()
+        self.cases = self._control() | self._bridges() | self._proposals() | self._claims() | self._proofs()
+        for name, portal in (("proofs", self.first.portal), ("older-proofs", self.older)):
+            self.quiet[name] = {"kind": "withdrawal_proofs", "network": "alpha", "portal": portal}
         self.begin()
 
     def _control(self) -> dict[str, Case]:
@@ -511,7 +523,28 @@ class OpStack(Real):
             count: int = self.alpha.call(first.factory, "gameCount()", "uint256")
             return count - 1
 
+        accounts = self.nodes[0].rpc("eth_accounts")
+        created = "DisputeGameCreated(address,uint32,bytes32)"
+        game = "0x" + self.alpha.events(created)[0].topics[1][12:].hex()
+
+        def send_astray() -> None:
+            for to, amount in ((game, 0), (accounts[5], 2), (accounts[6], 0)):
+                sent = {"from": accounts[9], "to": to, "value": hex(amount * ETHER), "gas": hex(10**6)}
+                self.nodes[0].rpc("eth_sendTransaction", sent)
+
         return {
+            "transactions": Case(
+                {
+                    "kind": "transactions",
+                    "network": "alpha",
+                    "senders": [accounts[9], accounts[8]],
+                    "targets": [accounts[5]],
+                    "games": first.factory,
+                    "most": 2,
+                },
+                send_astray,
+                lambda: self.mine(400),
+            ),
             "roots": case(
                 lambda: first.propose(forged.root, forged.block), "output_roots", contract=first.factory
             ),
@@ -534,6 +567,36 @@ class OpStack(Real):
                 portal=first.portal,
                 share=20,
             ),
+        }
+
+    def _proofs(self) -> dict[str, Case]:
+        """Portals that take any proof; a right one beside each wrong one, which no calldata shows."""
+        first, right = self.first, self.right
+        node = right.nodes[-1]
+        tampered = right._replace(nodes=(*right.nodes[:-1], node[:-1] + bytes([node[-1] ^ 1])))
+        relay = self.alpha.deploy(own_bytecodes()["WatchedRelay"])
+        prove = (right.withdrawal, 0, right.parts, list(right.nodes))
+        self.alpha.send(relay, "keep(bytes)", call_data(optimism.PROVE, *prove))
+
+        def case(proof: optimism.Proof, index: int, said: str) -> Case:
+            portal = self.alpha.deploy(own_bytecodes()["WatchedPortal"])
+            self.alpha.send(portal, "setFactory(address)", first.factory)
+
+            def breaks() -> None:
+                self.alpha.submit(relay, "relay(address)", portal)
+                first.prove(portal, proof, index)
+
+            return Case(
+                {"kind": "withdrawal_proofs", "network": "alpha", "portal": portal},
+                breaks,
+                lambda: self.mine(400),
+                said=said,
+            )
+
+        return {
+            "tampered": case(tampered, 0, "bad_withdrawal_proof: node"),
+            "unbound": case(right, 1, "bad_output_root_binding: its proof is for the output root 0x"),
+            "unverifiable": case(right, 10**6, "unverifiable: game_read_error"),
         }
 
 
@@ -563,3 +626,52 @@ async def test_real_contracts_are_raised_at_the_block_that_breaks_them_alone_and
         names = sorted(a.labels["invariant"] for a in raised(database, "InvariantViolated"))
         assert names == sorted(real.cases)
         assert raised(database, "InvariantUnread") == []
+
+
+@pytest.mark.parametrize("version", list(safe.VERSIONS))
+async def test_a_change_of_a_safe_is_one_alert_until_somebody_accepts_it_across_restarts(
+    nodes: tuple[Anvil, Anvil], tmp_path: Path, version: str
+) -> None:
+    real = Real(*nodes)
+    try:
+        wallet = safe.SafeFactory(real.alpha, version).make()
+    except ArtifactError as error:
+        missing("npm", str(error))
+    real.begin()
+    contracts = {"safe": {"abi": str(ABIS / "safe.json"), "address": {"alpha": wallet.address}}}
+    watched = {
+        name: {"kind": kind, "network": "alpha", "safe": "safe", "every": "10m", "events": list(events)}
+        for name, (kind, events) in KINDS.items()
+    }
+    del watched["code"]["events"]
+    plan = configured(tmp_path, nodes, watched, {"contracts": contracts}, block_time="1s")
+    add, remove = "addOwnerWithThreshold(address,uint256)", "removeOwner(address,address,uint256)"
+
+    def alerts(database: Database) -> list[tuple[str, str, str]]:
+        found = raised(database, "InvariantViolated")[::-1]
+        return [(alert.labels["invariant"], alert.state, alert.reason) for alert in found]
+
+    with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
+        async with running(plan, database):
+            await until(lambda: all(answered(database, name) >= 0 for name in watched))
+            wallet.execute_itself(add, ALICE, 1, nonce=0)
+            real.mine()
+            await until(lambda: alerts(database) == [("owners", "firing", "")])
+            assert raised(database, "InvariantViolated")[0].annotations["block"] == str(nodes[0].height)
+        real.mine(3_600)
+        async with running(plan, database):
+            await until(lambda: answered(database, "owners") == nodes[0].height)
+            assert alerts(database) == [("owners", "firing", "")]
+            with database.transaction() as connection:
+                context = Context.of(plan, connection)
+                accept_values(connection, context, time.time(), name="owners", author="carol")
+            real.mine()
+            await until(lambda: alerts(database) == [("owners", "resolved", "accepted")])
+            wallet.execute_itself(remove, safe.SENTINEL, ALICE, 1, nonce=1)
+            real.mine()
+            await until(lambda: len(alerts(database)) == 2)
+            for threshold, nonce in ((2, 2), (1, 3)):  # put back within the block
+                wallet.execute_itself("changeThreshold(uint256)", threshold, nonce=nonce, signers=nonce - 1)
+            real.mine()
+            await until(lambda: len(alerts(database)) == 3)
+        assert alerts(database)[1:] == [("owners", "firing", ""), ("threshold", "firing", "")]

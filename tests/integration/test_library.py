@@ -31,6 +31,7 @@ from chainwatch.store.errors import StoreError
 from tests.support.notified import notified
 from tests.support.pages import ROOT, blocks
 from tests.support.receiver import Receiver
+from tests.support.waiting import PATIENCE
 
 PATIENT = [
     {"match": {"alertname": "Pending"}, "for": "1h"},
@@ -53,7 +54,7 @@ def config(hook: Receiver, url: str | None = None, **route: Any) -> dict[str, An
     }
 
 
-def until(condition: Callable[[], object], timeout: float = 10.0) -> None:
+def until(condition: Callable[[], object], timeout: float = PATIENCE) -> None:
     end = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < end, "not in time"
@@ -116,7 +117,7 @@ def test_recent_alerts_and_counts_are_reported_by_severity() -> None:
 
 def test_an_alert_that_is_not_sent_again_ends_by_itself() -> None:
     received: list[Notification] = []
-    with AlertManager.from_config({}, resolve_timeout=0.2) as alerts:
+    with AlertManager.from_config({}, resolve_timeout=1.0) as alerts:
         alerts.register_receiver("me", received.append, **AT_ONCE)
         alerts.submit([{"labels": {"alertname": "Down"}}])
         until(lambda: names(received) == [("firing", "Down"), ("resolved", "Down")])
@@ -125,10 +126,10 @@ def test_an_alert_that_is_not_sent_again_ends_by_itself() -> None:
 
 
 def test_an_alert_that_is_sent_again_goes_on() -> None:
-    with AlertManager.from_config({}, resolve_timeout=0.4) as alerts:
-        for _ in range(8):
+    with AlertManager.from_config({}, resolve_timeout=1.5) as alerts:
+        for _ in range(9):
             alerts.submit([{"labels": {"alertname": "Down"}}])
-            time.sleep(0.1)
+            time.sleep(0.2)
         assert [alert.state for alert in alerts.get_recent_alerts(5)] == ["firing"]
 
 
@@ -413,14 +414,14 @@ def test_close_also_delivers_what_is_sent_meanwhile() -> None:
     def hear(notification: Notification) -> None:
         received.append(notification)
         hearing.set()
-        go_on.wait(5)
+        go_on.wait(PATIENCE)
 
     alerts = AlertManager.from_config({})
     alerts.register_receiver("me", hear, group_by=["..."], group_wait="1h")
     alerts.send_alert("high", "test", "First")
     ending = threading.Thread(target=lambda: answers.append(alerts.close()))
     ending.start()
-    assert hearing.wait(5)
+    assert hearing.wait(PATIENCE)
     alerts.send_alert("high", "test", "Second")
     go_on.set()
     ending.join()
@@ -736,7 +737,7 @@ def test_the_examples_of_the_documentation_run(number: int) -> None:
     examples = [b.text for b in blocks(ROOT / "docs" / "library.md") if b.language == "python"]
     assert len(examples) == 2
     done = subprocess.run(
-        [sys.executable, "-c", examples[number]], cwd=ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", examples[number]], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert ["QueueStuck resolved", "firing ['Down']"][number] in done.stdout

@@ -281,8 +281,13 @@ async def test_the_heartbeat_stops_while_a_network_cannot_be_seen(file: Path) ->
             async with running(replace(plan, settings=settings), database):
                 await switch.wait_for(3)
                 await beta.stop()
-                await until(lambda: bool(raised(database, "NetworkBlind")))
-                await asyncio.sleep(0.3)  # a call under way
+                await until(
+                    lambda: any(
+                        alert.labels["network"] == "beta" and alert.state == "firing"
+                        for alert in raised(database, "NetworkBlind")
+                    )
+                )
+                await asyncio.sleep(0.5)  # a call under way
                 silent_from = len(switch.requests)
                 await asyncio.sleep(1.0)
                 assert len(switch.requests) == silent_from

@@ -76,7 +76,7 @@ async def test_what_prometheus_scrapes_arrives_and_it_is_scraped_itself(
     address = f"127.0.0.1:{free_port()}"
     table = {"job": "scraped", "targets": address, "interval": "1s"}
     async with (
-        serving_on(sqlite_url)({"scrape": [table]}) as served,
+        serving_on(sqlite_url)({"scrape": [table]}, loads=True) as served,
         taking_samples(served),
         prometheus(tmp_path, address, served.url),
         asyncio.timeout(60),

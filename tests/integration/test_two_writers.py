@@ -51,6 +51,7 @@ from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from tests.support.flows import header
 from tests.support.storing import store_batch
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 T0 = 1_700_000_000
@@ -266,7 +267,7 @@ def test_the_process_that_comes_while_a_command_writes_sees_what_it_wrote(
 
     with pausing(at_t0.database, entered, go_on), ThreadPoolExecutor(2) as pool:
         commanded = pool.submit(command, at_t0)
-        assert entered.wait(10)
+        assert entered.wait(PATIENCE)
         raised = running.hand_over(
             lambda c: manager(c).apply(c, [Signal({**LABELS, "alertname": "New"}, T0)], T0 + 2)
         )
@@ -288,7 +289,7 @@ def pausing(database: Database, entered: threading.Event, go_on: threading.Event
 
     def wait(_connection: sa.Connection) -> None:
         entered.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
 
     sa.event.listen(database._writer, "commit", wait)
     yield

@@ -22,11 +22,14 @@ from chainwatch.operations import access as tokens
 from chainwatch.operations import alert_actions, live_alerting, rota, silencing
 from chainwatch.operations.context import Access, Context
 from chainwatch.plan import Plan, make_plan
+from chainwatch.rule_engine.engine import RuleEngine
 from chainwatch.store import blocks
 from chainwatch.store.alerting import alerts
 from chainwatch.store.blocks import NetworkState
 from chainwatch.store.database import Database
+from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 KEY = "0x" + "7f3a" * 16
 TX = "0x" + "c0de" * 16
@@ -35,10 +38,11 @@ HOSTILE = "<script>document.title='owned'</script>\u202egnp.\u202c {{ 7*7 }} <im
 
 
 class ServedPage:
-    """A page at ``url``; ``access`` writes as the process behind it does."""
+    """A page at ``url``; ``access`` writes as the process behind it does, and ``samples`` are what it queries."""
 
-    def __init__(self, url: str, access: Access, plan: Plan) -> None:
+    def __init__(self, url: str, access: Access, plan: Plan, samples: Tsdb) -> None:
         self.url = url
+        self.samples = samples
         self.access = access
         self.plan = plan
 
@@ -110,13 +114,15 @@ def serving_page(
     with closing(Database.open(url, durable=False)) as database:
         with database.reading() as connection:
             context = Context.of(plan, connection)
-        page = ServedPage(f"http://127.0.0.1:{port}", Access(database, context), plan)
+        engine = RuleEngine()
+        engine.loaded.set()
+        page = ServedPage(f"http://127.0.0.1:{port}", Access(database, context), plan, engine.tsdb)
         fill(page)
         ready, loop = threading.Event(), asyncio.new_event_loop()
-        task = loop.create_task(_serve(plan, database, ready))
+        task = loop.create_task(_serve(plan, database, ready, engine))
         thread = threading.Thread(target=_run, args=(loop, task), daemon=True)
         thread.start()
-        assert ready.wait(20)
+        assert ready.wait(PATIENCE)
         try:
             yield page
         finally:
@@ -130,10 +136,10 @@ def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) -> None:
         loop.run_until_complete(task)
 
 
-async def _serve(plan: Plan, database: Database, ready: threading.Event) -> None:
+async def _serve(plan: Plan, database: Database, ready: threading.Event, engine: RuleEngine) -> None:
     alerting = AlertingRuntime(database, live_alerting.alerting(plan.settings))
     await alerting.resume()
-    tasks = server.companions(lambda: None)(Running(plan, database, alerting, Health([])))
+    tasks = server.companions(lambda: None, engine)(Running(plan, database, alerting, Health([])))
     waiting = asyncio.ensure_future(_until_it_listens(plan, ready))
     try:
         await tasks["api"]()

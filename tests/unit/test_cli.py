@@ -2,15 +2,18 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
+import chainwatch.__main__
 from chainwatch.cli import main
 from chainwatch.commands import setup
 from chainwatch.commands.common import BAD_USAGE, FAILED
@@ -439,6 +442,22 @@ def test_what_needs_no_node_and_no_database_imports_neither(command: list[str]) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("command", "handler"), [("run", signal.SIG_IGN), ("status", signal.SIG_DFL)])
+def test_a_reload_that_is_asked_for_too_early_ends_no_start(
+    monkeypatch: pytest.MonkeyPatch, command: str, handler: signal.Handlers
+) -> None:
+    found = []
+    start = SimpleNamespace(main=lambda **_: found.append(signal.getsignal(signal.SIGHUP)))
+    monkeypatch.setitem(sys.modules, "chainwatch.cli", start)
+    monkeypatch.setattr(sys, "argv", ["chainwatch", "--config", "x.toml", command])
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        chainwatch.__main__.main()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert found == [handler]
 
 
 # --- flows on one transaction -------------------------------------------------------------------------

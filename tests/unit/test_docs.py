@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,14 +14,16 @@ import pytest
 import tomli
 
 from chainwatch.cli import main
+from chainwatch.config import read_dict
 from chainwatch.config.doubts import RENAMED
 from chainwatch.model import TRANSFER_STATUSES
-from chainwatch.plan import load_plan
+from chainwatch.plan import load_plan, make_plan
 from tests.support.pages import PAGES, ROOT, Block, blocks, configurations, prose, variables
 
 ALERTS = ROOT / "docs" / "alerts.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 README = ROOT / "README.md"
+CONFIG = ROOT / "config.toml"
 GLOSSARY = ROOT / "docs" / "glossary.md"
 PACKAGE = ROOT / "chainwatch"
 GUIDES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md")
@@ -31,9 +34,9 @@ METHOD = re.compile(r"[A-Z][a-z]+[A-Za-z]*(\.[a-z_]+)?")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 ALERT_NAME = re.compile(r"Watchdog|([A-Z][a-z]+){2,}")
 NO_ALERTS = {"ActionKind", "ChainConnectionStatus", "PagerDuty", "PanicException", "PrometheusRule"}
+"""Words of the code that look like the names of alerts."""
 PRESETS = ROOT / "chainwatch" / "init" / "presets"
 """They name events of protocols."""
-"""Words of the code that look like the names of alerts."""
 COMMAND = re.compile(r"^(?:scripts/run|\S*chainwatch) +(.+)$", re.MULTILINE)
 
 
@@ -49,6 +52,50 @@ def test_every_configuration_loads(block: Block, tmp_path: Path) -> None:
     plan = load_plan(path, variables(block.text))
     assert plan.flows
     assert plan.watches
+
+
+def view(name: str, output: str, *inputs: str) -> dict[str, object]:
+    """A view function in an ABI file."""
+    given = [{"name": f"a{at}", "type": of} for at, of in enumerate(inputs)]
+    outputs = [{"name": "", "type": output}]
+    return {"type": "function", "name": name, "stateMutability": "view", "inputs": given, "outputs": outputs}
+
+
+VIEWS = [
+    view("balanceOf", "uint256", "address"),
+    view("totalSupply", "uint256"),
+    view("getOwners", "address[]"),
+    view("owner", "address"),
+]
+
+
+def excerpts() -> list[Block]:
+    """Invariants and rules in the documentation, without the networks and contracts that they name."""
+    return [
+        block
+        for path in PAGES
+        for block in blocks(path)
+        if block.language == "toml"
+        and not block.is_configuration
+        and {"invariants", "rules"} & tomli.loads(block.text).keys()
+        and path.name not in ("invariant-kinds.md", "presets.md")  # whose examples other tests compile
+    ]
+
+
+@pytest.mark.parametrize("excerpt", excerpts(), ids=lambda block: f"{block.page}: {block.heading}")
+def test_every_invariant_and_rule_compiles(excerpt: Block, tmp_path: Path) -> None:
+    text = CONFIG.read_text()
+    config = tomli.loads(text)
+    (tmp_path / "abi.json").write_text(json.dumps(VIEWS))
+    for name in ("usdc", "dai", "next-usdc", "next-dai", "token", "safe", "bridge"):
+        addresses = dict.fromkeys(config["networks"], "0x" + "11" * 20)
+        config["contracts"][name] = {"abi": str(tmp_path / "abi.json"), "address": addresses}
+    config["contracts"]["connext"]["abi"] = str(ROOT / "abi" / "connext.json")
+    config["assets"]["usdc"] = config["assets"].pop("USDC")
+    given = tomli.loads(re.sub('0x…[^"]*', "0x" + "11" * 20, excerpt.text))
+    config |= {"invariants": {}, "rules": []} | {key: given[key] for key in given if key != "rule_files"}
+    settings = make_plan(read_dict(config, variables(text), ROOT)).settings
+    assert settings.invariants or settings.rules
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

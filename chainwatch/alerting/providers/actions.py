@@ -20,8 +20,6 @@ ActionKind = Literal["acknowledge", "silence"]
 
 SILENCED_FOR = 3_600.0
 """Seconds for which the button "Silence 1 h" silences."""
-BUTTON_MAX = 64
-"""Bytes of a button's data; Telegram takes no more."""
 NAME_MAX = 80
 """Characters of a person's name that are kept: people choose their own in a channel."""
 

@@ -8,7 +8,6 @@ Limits: discord.com/developers/docs/resources/message#embed-object-embed-limits.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -39,6 +38,9 @@ from chainwatch.support.redaction import Redactor, parts_of_url
 
 if TYPE_CHECKING:
     from discord_webhook import DiscordEmbed  # type: ignore[import-untyped]  # no stubs
+
+WHO = "Discord"
+TOO_MANY = 429
 
 CONTENT_MAX, TITLE_MAX, DESCRIPTION_MAX, FIELDS_MAX = 2000, 256, 4096, 25
 FIELD_NAME_MAX, FIELD_VALUE_MAX, FOOTER_MAX = 256, 1024, 2048
@@ -120,7 +122,7 @@ class DiscordProvider:
         self._to = urlsplit(url).path.rpartition("/")[0]  # without the token, which a receipt must not hold
         self._transport = transport
         self._redact = Redactor(parts_of_url(self.server.url))
-        self._free_at = 0.0
+        self._turns = transport.pace((WHO, self.server.url), self.capabilities)
 
     def render(self, notification: Notification, previous: Receipt | None) -> EditedMessage:
         """Return the message; it replaces the one of ``previous`` unless all of that was over and something fires again."""
@@ -142,6 +144,10 @@ class DiscordProvider:
             return Receipt()  # an update, of a message that is gone
         return self._receipt(message, await self._post(message.whole))
 
+    def end_pause(self) -> None:
+        """Send again, though Discord has asked for a pause."""
+        self._turns.end_pause()
+
     def _receipt(self, message: EditedMessage, message_id: str | None) -> Receipt:
         if message_id is None:
             return Receipt()
@@ -158,10 +164,7 @@ class DiscordProvider:
         )
         body = {key: value for key, value in message.whole.items() if key != "username"}
         answer = await self._request("PATCH", server, body)
-        if answer.status in CANNOT_EDIT or answer.json_object().get("code") in (
-            TOO_MANY_EDITS,
-            THREAD_ARCHIVED,
-        ):
+        if answer.status in CANNOT_EDIT or _code(answer) in (TOO_MANY_EDITS, THREAD_ARCHIVED):
             return False
         try:
             _check(answer, self._redact)
@@ -172,24 +175,25 @@ class DiscordProvider:
         return True
 
     async def _request(self, method: str, server: Server, body: Mapping[str, Any]) -> Answer:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._free_at - loop.time()))
+        """Return the answer, once the channel may be called; receivers that share the webhook share its rate limit."""
+        return await self._turns.call(WHO, partial(self._exchange, method, server, body))
+
+    async def _exchange(self, method: str, server: Server, body: Mapping[str, Any]) -> Answer:
         answer = await self._transport.request(
             method,
             server,
             msgspec.json.encode(body),
             HEADERS,
-            who="Discord",
+            who=WHO,
             within=TIMEOUT,
             answer_within=ANSWER_TIMEOUT,
         )
-        self._note_rate_limit(answer, loop.time())
-        return answer
-
-    def _note_rate_limit(self, answer: Answer, now: float) -> None:
+        if answer.status == TOO_MANY and _code(answer) != TOO_MANY_EDITS:
+            _check(answer, self._redact)  # so that nothing is sent for as long as that asks
         if answer.headers.get("X-RateLimit-Remaining") == "0":
             wait = seconds(answer.headers.get("X-RateLimit-Reset-After")) or 0.0
-            self._free_at = now + min(LONGEST_WAIT, wait)
+            self._turns.pause(min(LONGEST_WAIT, wait))
+        return answer
 
 
 def confirmed(url: str) -> str:
@@ -364,6 +368,11 @@ def _message_id(answer: Answer, redact: Redactor) -> str | None:
     return None
 
 
+def _code(answer: Answer) -> object:
+    """Return Discord's code of an error."""
+    return answer.json_object().get("code")
+
+
 def _check(answer: Answer, redact: Redactor) -> None:
     """Raise ``DeliveryError``, without secrets (S9), unless Discord took a message or an edit."""
     if 300 <= answer.status < 400:
@@ -375,7 +384,7 @@ def _check(answer: Answer, redact: Redactor) -> None:
     fields = answer.json_object()
     retry_after = fields.get("retry_after")
     check_status(
-        "Discord",
+        WHO,
         answer.status,
         answer.headers,
         detail=_detail(fields, redact),

@@ -94,6 +94,10 @@ class Turns:
             finally:
                 self._pace.take(clock())
 
+    def pause(self, seconds: float) -> None:
+        """Call nothing for so long: the channel's limit is used up."""
+        self._pace.pause(asyncio.get_running_loop().time() + seconds)
+
     def end_pause(self) -> None:
         """Let the next call take its turn as if no answer had asked for a pause."""
         self._pace.end_pause()

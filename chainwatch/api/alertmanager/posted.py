@@ -29,6 +29,11 @@ TEXT_MAX = 10_000
 TESTS_MAX = 100
 """The most tests of one silence."""
 
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+_ESCAPE = re.compile(
+    r"\\(?:u[dD][89aAbB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+)
+
 _URI = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|/)[^\s\x00-\x1f\x7f]*")
 
 
@@ -206,8 +211,18 @@ def _decoded(body: bytes, name: str) -> Any:
         raise Refused(REQUIRED, f"{name} in body is required")
     try:
         return decode_json(body)
+    except ValueError:
+        pass
+    try:
+        return decode_json(_with_replacements(body))
     except ValueError as error:
         raise _unparsed(name, str(error)[:200]) from None
+
+
+def _with_replacements(json: bytes) -> bytes:
+    """Return ``json`` with U+FFFD, as Go's parser reads them, for half pairs of surrogates and bytes that are no UTF-8."""
+    text = _NO_UTF8.sub("\ufffd", json.decode("utf-8", "surrogateescape"))
+    return _ESCAPE.sub(lambda escape: "\\ufffd" if escape["half"] else escape[0], text).encode()
 
 
 def _text(table: Mapping[str, Any], key: str, of: str, *, required: bool = False) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from chainwatch.api.connection import usable_connections
+from chainwatch.api.connection import connections_of_host, usable_connections
 from chainwatch.api.problems import DEADLINE
 
 LOOK_EVERY = 0.25
@@ -40,7 +40,7 @@ class Changes:
     ) -> None:
         self._commits = commits
         self._may = may
-        room = max(1, usable_connections() - ROOM_FOR_REQUESTS)
+        room = max(1, connections_of_host(usable_connections()) - ROOM_FOR_REQUESTS)
         self._at_most = room if at_most is None else at_most
         self._pages: set[asyncio.Event] = set()
         self._is_over = False

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from chainwatch.api.guard import Guard
 from chainwatch.api.identity import PAGE, Identities
 from chainwatch.api.kept import KeptAnswers
-from chainwatch.api.page import assets, query, serving, sessions
+from chainwatch.api.page import assets, invariants, query, serving, sessions
 from chainwatch.api.page.events import Changes
 from chainwatch.api.page.screens import ACTIONS, SCREENS
 from chainwatch.api.prometheus.client_turns import ClientTurns
@@ -26,8 +28,9 @@ def add_page(
     guard: Guard,
     samples: Tsdb,
     turns: ClientTurns,
+    clock: Callable[[], float],
 ) -> None:
-    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come."""
+    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come. ``clock`` gives Unix seconds."""
 
     async def lead(_: web.Request) -> web.Response:
         return serving.redirect(PAGE)
@@ -39,6 +42,7 @@ def add_page(
     app.add_routes(changes.routes())
     app.add_routes(sessions.routes(identities, writes, guard))
     rows = [*serving.navigation(SCREENS), (query.PATH, query.NAV)]
-    app.add_routes(serving.routes(SCREENS, ACTIONS, rows, reads, writes, rendered))
-    app.add_routes([query.route(rows, samples, turns)])
+    screens = [*SCREENS, invariants.screen_of_one(samples)]
+    app.add_routes(serving.routes(screens, ACTIONS, rows, reads, writes, rendered))
+    app.add_routes([query.route(rows, samples, turns, clock)])
     app.on_shutdown.append(changes.close)

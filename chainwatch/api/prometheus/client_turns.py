@@ -24,9 +24,13 @@ class TooMany(Exception):
 
 
 class ClientTurns:
-    """Runs jobs in threads: first ``wait`` for a turn, then ``run``. ``close`` must be called at the end."""
+    """Runs jobs in threads: first ``wait`` for a turn, then ``run``. ``close`` must be called at the end.
 
-    def __init__(self) -> None:
+    ``loaded``: whether what jobs read is there.
+    """
+
+    def __init__(self, loaded: asyncio.Event) -> None:
+        self.loaded = loaded
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="query")
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._running: Counter[str] = Counter()

@@ -13,6 +13,9 @@ from chainwatch.api.prometheus.answers import Refused
 from chainwatch.api.prometheus.budget import WITHIN, Budget
 from chainwatch.api.prometheus.client_turns import ClientTurns, TooMany
 
+LOADED_WITHIN = 10.0
+"""Seconds for which a request waits until the samples from before the start are there."""
+
 T = TypeVar("T")
 
 
@@ -21,11 +24,17 @@ async def in_turn(
 ) -> T:
     """Return what ``work`` returns, in a thread, within ``seconds``, the wait for the turn included.
 
-    Raises ``Refused`` where the turn does not come in time, and what ``work`` raises.
+    Raises ``Refused`` where the turn does not come in time, and what ``work`` raises; also while the samples from before
+    the start are not loaded: a result without them would be wrong, and look as if series had ended.
     """
     budget = Budget(seconds, lambda: request.transport is not None and not turns.closed)
     identity = request[IDENTITY]
     client = identity.name if identity.has_token else request.remote or ""
+    try:
+        async with asyncio.timeout(min(LOADED_WITHIN, budget.left)):
+            await turns.loaded.wait()
+    except TimeoutError:
+        raise Refused("unavailable", "samples are being loaded since the start: try again") from None
     try:
         async with asyncio.timeout(budget.left):
             await turns.wait(client)

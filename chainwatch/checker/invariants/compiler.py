@@ -22,7 +22,7 @@ from chainwatch.checker.scope import Scope
 from chainwatch.checker.terms import kind_of
 from chainwatch.config import NetworkSettings
 from chainwatch.config.for_each import Element
-from chainwatch.config.invariant_values import PREVIOUS, ValueSettings
+from chainwatch.config.invariant_values import ACCEPTED, PREVIOUS, ValueSettings
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.config.toml_lines import KeyPath
 from chainwatch.model import AbiEvent, AbiParam
@@ -96,8 +96,8 @@ class _Compiler:
 
     def _condition(self, values: Sequence[InvariantValue]) -> Any:
         params = [value.param for value in values]
-        before = AbiParam(PREVIOUS, "tuple", components=tuple(params))
-        event = AbiEvent("the invariant", (*params, before))
+        others = [AbiParam(time, "tuple", components=tuple(params)) for time in (PREVIOUS, ACCEPTED)]
+        event = AbiEvent("the invariant", (*params, *others))
         source = self._settings.assert_
         try:
             parser = HistoryParser(source, Scope(event), None, {}, {})
@@ -107,7 +107,7 @@ class _Compiler:
             return None
         names = [param.name for param in params]
         for path in condition.paths:
-            if path.steps[0] not in (*names, PREVIOUS) and window_of(path) is None:
+            if path.steps[0] not in (*names, PREVIOUS, ACCEPTED) and window_of(path) is None:
                 self._problem(
                     ("assert",), f"there is no value {path.steps[0]!r}", f"there are {', '.join(names)}"
                 )

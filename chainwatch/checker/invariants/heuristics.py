@@ -11,9 +11,12 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from chainwatch.checker.invariants.block_checks import ether
 from chainwatch.checker.protocols.op_stack import similarity
 from chainwatch.model import to_hex
 
+PROOFS = "withdrawal_proofs"
+"""No heuristic of Pessimism: Monitorism's `withdrawals-v2`."""
 FAULT, SAFETY, ENFORCEMENT = "fault_detector", "withdrawal_safety", "withdrawal_enforcement"
 LOOK_UPS = (FAULT, SAFETY, ENFORCEMENT)
 
@@ -27,6 +30,14 @@ class OutputCheck(NamedTuple):
     first: str
     second: str
     passer: bytes
+
+
+class ProofCheck(NamedTuple):
+    """Proofs of withdrawals that ``portal`` took must be right: all is on one layer."""
+
+    first: str
+    second: str
+    portal: bytes
 
 
 class WithdrawalCheck(NamedTuple):
@@ -56,15 +67,15 @@ def faults_of(check: WithdrawalCheck, found: Withdrawal) -> list[str]:
     """Return what is wrong with a withdrawal, as sentences; none where nothing is."""
     faults = []
     value, has = found.value, found.portal_balance
-    shown = f"{_ether(has)} ETH of {to_hex(check.portal)} on {check.first}"
+    shown = f"{ether(has)} ETH of {to_hex(check.portal)} on {check.first}"
     if not found.is_sent:
         faults.append(f"{check.second} never sent it: it is forged")
     if value is None:
         faults.append("its amount cannot be found")
     elif value >= has:
-        faults.append(f"its {_ether(value)} ETH are all of the {shown}, or more")
+        faults.append(f"its {ether(value)} ETH are all of the {shown}, or more")
     elif check.share is not None and value >= check.share * has:
-        faults.append(f"its {_ether(value)} ETH are {_percent(Fraction(value, has))} of the {shown}")
+        faults.append(f"its {ether(value)} ETH are {_percent(Fraction(value, has))} of the {shown}")
     if check.likeness is not None:
         alike = max(similarity(found.hash, other) for other in _SAME)
         if alike >= check.likeness:
@@ -86,11 +97,6 @@ def fraction_of(params: Mapping[str, Any], name: str) -> Fraction | None:
     if not found.is_finite() or not 0 < found < 1 or found.adjusted() < -100:
         raise ValueError(f"{name} is a number above 0 and below 1")
     return Fraction(found)
-
-
-def _ether(wei: int) -> str:
-    whole, rest = divmod(wei, 10**18)
-    return f"{whole}.{rest:018}".rstrip("0").rstrip(".")
 
 
 def _percent(part: Fraction) -> str:

@@ -1,7 +1,8 @@
 """The language of invariants: that of conditions, with exact fractions and with values as they were earlier.
 
 ``previous.x`` is a value at the check before, ``has_changed(x)`` whether it is another one now, and ``delta(x, "1h")`` by
-how much it has grown in that time. Pure.
+how much it has grown in that time. ``accepted.x`` is the value that was accepted last, ``is_accepted(x)`` whether it is the
+same now. Pure.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from chainwatch.checker.path import Path
 from chainwatch.checker.scope import Read
 from chainwatch.checker.syntax import Token
 from chainwatch.checker.terms import Term
-from chainwatch.config.invariant_values import PREVIOUS
+from chainwatch.config.invariant_values import ACCEPTED, PREVIOUS
 from chainwatch.grammar.durations import parse_duration
 
-DELTA, HAS_CHANGED = "delta", "has_changed"
+DELTA, HAS_CHANGED, IS_ACCEPTED = "delta", "has_changed", "is_accepted"
 WINDOW_MAX = 366 * 86_400
 """Seconds over which a change may be measured."""
 _EARLIER = "@"
 """Begins the name of the values as they were some seconds earlier."""
+KEPT_ACCEPTED = f"{_EARLIER}{ACCEPTED}"
+"""The name, beside the values of a check, of those that were accepted last before it."""
 
 
 class NotYet(Exception):
@@ -52,19 +55,22 @@ class HistoryParser(Parser):
 
     def _called(self, name: Token, arguments: Sequence[Term]) -> Term:
         if name.text == HAS_CHANGED:
-            return self._has_changed(name, arguments)
+            return self._compared(name, arguments, PREVIOUS, "({0} != {1})")
+        if name.text == IS_ACCEPTED:
+            return self._compared(name, arguments, ACCEPTED, "same({0}, {1})")
         if name.text == DELTA:
             return self._delta(name, arguments)
         return super()._called(name, arguments)
 
-    def _has_changed(self, name: Token, arguments: Sequence[Term]) -> Term:
+    def _compared(self, name: Token, arguments: Sequence[Term], time: str, code: str) -> Term:
+        """Return the comparison by ``code`` of a value, a whole array too, with the one of ``time``."""
         if len(arguments) != 1:
             raise self.build.error(
                 name.column, f"{name.text} takes one value", f"such as {name.text}(owners)"
             )
         now = arguments[0]
-        before = self._at(self._own_path(now, name), PREVIOUS)
-        return self._whole(name, self.build.made(f"({now.code} != {before})", "bool", [now]))
+        before = self._at(self._own_path(now, name), time)
+        return self._whole(name, self.build.made(code.format(now.code, before), "bool", [now]))
 
     def _delta(self, name: Token, arguments: Sequence[Term]) -> Term:
         if len(arguments) != 2 or arguments[1].kind != "string" or arguments[1].literal is None:
@@ -87,7 +93,7 @@ class HistoryParser(Parser):
     def _own_path(self, term: Term, name: Token) -> Path:
         """Return the path that ``term`` is, to a value of now; raises ``ConditionError`` for whatever else."""
         read = next((one for index, one in enumerate(self.reads) if term.code == f"p{index}"), None)
-        if read is None or read.path is None or read.path.steps[0] == PREVIOUS:
+        if read is None or read.path is None or read.path.steps[0] in (PREVIOUS, ACCEPTED):
             what = f"{name.text} takes a value as it was read, not {self.build.text(term)}"
             raise self.build.error(term.start, what, "name the value, or one of its fields or elements")
         return read.path

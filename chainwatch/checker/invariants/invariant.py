@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 from chainwatch.checker.expression import Condition, EvaluationError
 from chainwatch.checker.invariants.differences import Comparison, Unit
 from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, EventTrigger
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
-from chainwatch.checker.invariants.history_parser import NotYet, earlier, window_of
+from chainwatch.checker.invariants.history_parser import KEPT_ACCEPTED, NotYet, earlier, window_of
 from chainwatch.config.for_each import Element
-from chainwatch.config.invariant_values import PREVIOUS
+from chainwatch.config.invariant_values import ACCEPTED, PREVIOUS
 from chainwatch.model import AbiParam, Event, Header, RawLog
 
 NO_BYTES = b""
@@ -50,6 +51,8 @@ class InvariantValue:
     events: EventMeasure | None = None
     event_reads: EventReads | None = None
     """What must be kept of these events."""
+    trigger: EventTrigger | None = None
+    """Events at whose blocks its invariant is checked, too."""
     unit: Unit | None = None
     """Of amounts: what they are counted in, where that is known."""
     flow: FlowMeasure | None = None
@@ -100,11 +103,32 @@ class Invariant:
         """Whether its condition reads values of the check before."""
         return any(path.steps[0] == PREVIOUS for path in self.condition.paths)
 
+    @cached_property
+    def reads_accepted(self) -> bool:
+        """Whether its condition reads values that were accepted."""
+        return any(path.steps[0] == ACCEPTED for path in self.condition.paths)
+
+    @cached_property
+    def reads_hash(self) -> bytes:
+        """What stands for all that it reads: another one where the same names stand for other values."""
+        read = [
+            (
+                one.name,
+                one.param.canonical_type,
+                one.networks,
+                sorted(one.reads.items()),
+                one.block,
+                one.events,
+            )
+            for one in self.values
+        ]
+        return sha256(repr(read).encode()).digest()
+
     @property
     def is_searchable(self) -> bool:
         """Whether its answer follows from the state at any one block of its network."""
         is_state = all(value.reads or value.block is not None for value in self.values)
-        return is_state and len(self.networks) == 1 and not (self.reads_previous or self.windows)
+        return is_state and len(self.networks) == 1 and not (self.reads_previous or self.reads_stored)
 
     def on(self, network: str) -> tuple[InvariantValue, ...]:
         """Return the values that are read, wholly or in part, on ``network``."""
@@ -125,7 +149,7 @@ class Invariant:
     @cached_property
     def reads_stored(self) -> bool:
         """Whether it needs what is read from the database for each check: transfers, or values of the past."""
-        return bool(self.windows) or any(value.flow is not None for value in self.values)
+        return self.reads_accepted or bool(self.windows) or any(one.flow is not None for one in self.values)
 
     @cached_property
     def windows(self) -> frozenset[int]:
@@ -153,6 +177,7 @@ class Invariant:
     def _read(self, values: Values, previous: Values | None) -> Event:
         """Return what its condition reads."""
         args: dict[str, Any] = {**values, PREVIOUS: _known(previous)}
+        args[ACCEPTED] = _known(values.get(KEPT_ACCEPTED))
         args |= {name: _known(values.get(name)) for name in map(earlier, self.windows)}
         return Event("", "", "", "", args, _NO_LOG)
 
@@ -178,6 +203,8 @@ def gather(invariant: Invariant, contents: Mapping[str, Values], at: str) -> Val
         found[value.name] = sum(parts) if len(parts) > 1 else parts[0]
     if invariant.windows:
         found |= {name: contents[at].get(name) for name in map(earlier, invariant.windows)}
+    if invariant.reads_accepted:
+        found[KEPT_ACCEPTED] = contents[at].get(KEPT_ACCEPTED)
     return found
 
 

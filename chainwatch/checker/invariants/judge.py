@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from chainwatch.checker.invariants.history_parser import is_earlier
+from chainwatch.checker.invariants.history_parser import KEPT_ACCEPTED, is_earlier
 from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.model import to_hex
 
@@ -86,14 +86,18 @@ def is_unread(standing: Standing, seen: int, waited: float) -> bool:
 def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int], values: Values) -> Condition:
     """Return the condition of an invariant that was broken first at ``check``, with its ``values``."""
     read = shown(values)
+    accepted = values.get(KEPT_ACCEPTED) or {}
+    others = shown({name: value for name, value in accepted.items() if value != values.get(name)})
     differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
         "description": said(
-            invariant.message, f"{f'{differences}: ' if differences else ''}{read} at {where}"
+            invariant.message,
+            f"{f'{differences}: ' if differences else ''}{read}{f' (accepted: {others})' if others else ''} at {where}",
         ),
         "values": read,
+        **({"accepted": others} if others else {}),
         **({"difference": differences} if differences else {}),
         "block": str(check.block),
         "block_network": check.network,
@@ -128,7 +132,22 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
-    return ", ".join(f"{name} = {_text(value)}" for name, value in values.items() if not is_earlier(name))
+    return ", ".join(
+        f"{name} = {shown_value(value)}" for name, value in values.items() if not is_earlier(name)
+    )
+
+
+def shown_value(value: Any) -> str:
+    """Return a value as text, of which a long one is cut off."""
+    if isinstance(value, bytes):
+        text = to_hex(value)
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(f"{name}: {shown_value(item)}" for name, item in value.items()) + "}"
+    elif isinstance(value, list):
+        text = "[" + ", ".join(map(shown_value, value[:20])) + ("]" if len(value) <= 20 else ", …]")
+    else:
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def said(message: str, fact: str) -> str:
@@ -157,15 +176,3 @@ def _with_link(invariant: Invariant, annotations: dict[str, str]) -> dict[str, s
     if invariant.runbook_url is not None:
         annotations["runbook_url"] = invariant.runbook_url
     return annotations
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bytes):
-        text = to_hex(value)
-    elif isinstance(value, dict):
-        text = "{" + ", ".join(f"{name}: {_text(item)}" for name, item in value.items()) + "}"
-    elif isinstance(value, list):
-        text = "[" + ", ".join(map(_text, value[:20])) + ("]" if len(value) <= 20 else ", …]")
-    else:
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

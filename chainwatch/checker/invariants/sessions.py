@@ -15,10 +15,13 @@ import msgspec
 
 from chainwatch.checker.abi_values import TypeTextError, parse_type
 from chainwatch.checker.expression import compile_condition
+from chainwatch.checker.invariants.block_checks import BlockCheck, block_check
 from chainwatch.checker.invariants.heuristics import (
     FAULT,
     LOOK_UPS,
+    PROOFS,
     OutputCheck,
+    ProofCheck,
     WithdrawalCheck,
     fraction_of,
 )
@@ -42,6 +45,8 @@ TEXT_MAX = 1_000
 AMOUNT_DIGITS = 100
 """Digits in which amounts are computed: 256 bits have 78."""
 _ETHER = Decimal(10**18)
+WHOLE = bytes(32)
+"""Stands where the topic of an event does, for what is found in whole blocks."""
 
 
 class SessionError(ValueError):
@@ -69,7 +74,7 @@ class EventSession:
     """A session of which each event of ``address`` with one of the topics is an alert, but for those within ``cooldown``.
 
     ``signatures`` are by topic; ``lasts`` is for how long an alert fires. Seconds of chain time. With a ``check`` only
-    events whose claims it refutes are alerts.
+    events whose claims it refutes are alerts; a `BlockCheck` is one of whole blocks, without any events.
     """
 
     name: str
@@ -81,7 +86,7 @@ class EventSession:
     lasts: int
     message: str
     labels: Mapping[str, str]
-    check: OutputCheck | WithdrawalCheck | None = None
+    check: OutputCheck | WithdrawalCheck | ProofCheck | BlockCheck | None = None
 
 
 def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> Invariant | EventSession:
@@ -120,6 +125,16 @@ def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> I
 
 def compile_look_up(name: str, one: LookUp) -> EventSession:
     """Return what an invariant of the configuration on what events claim comes to. Raises `SessionError`."""
+    found: tuple[bytes, Mapping[bytes, str], ProofCheck | BlockCheck] | None = None
+    if (of_blocks := block_check(one.heuristic, one.layer1, one.params)) is not None:
+        found = b"", {WHOLE: ""}, of_blocks
+    elif one.heuristic == PROOFS:
+        portal = _address(one.params, "portal")
+        found = portal, _by_topic((op_stack.WITHDRAWAL_PROVEN,)), ProofCheck(one.layer1, one.layer2, portal)
+    if found is not None:
+        address, signatures, check = found
+        place = (name, one.layer1, address, signatures)
+        return EventSession(*place, one.severity, 0, ONE_SHOT, one.message, {}, check)
     session = Session(one.layer, one.heuristic, dict(one.params), message=one.message)
     made = compile_session(name, session, {"layer1": one.layer1, "layer2": one.layer2})
     assert isinstance(made, EventSession)

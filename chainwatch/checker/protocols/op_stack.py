@@ -7,9 +7,13 @@ the storage root of the message passer.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 from chainwatch.checker.abi_values import parse_type
+from chainwatch.checker.protocols import trie
+from chainwatch.model import to_hex
 from chainwatch.support.abi.shape import tuple_of
 from chainwatch.support.abi.strict import Malformed, read_data
 from chainwatch.support.keccak import keccak256
@@ -25,8 +29,10 @@ _WORD = 32
 _WITHDRAWAL = "(uint256,address,address,uint256,uint256,bytes)"
 _OUTPUT_PROOF = "(bytes32,bytes32,bytes32,bytes32)"
 _PROVE = f"proveWithdrawalTransaction({_WITHDRAWAL},uint256,{_OUTPUT_PROOF},bytes[])"
-_PROVE_SELECTOR = keccak256(_PROVE.encode())[:4]
+PROVE_SELECTOR = keccak256(_PROVE.encode())[:4]
 _PROVED = tuple_of(parse_type(f"({_WITHDRAWAL})").components)
+_PROVED_WHOLE = tuple_of(parse_type(f"({_WITHDRAWAL},uint256,{_OUTPUT_PROOF},bytes[])").components)
+_SENT = (1).to_bytes()
 _CALLS_MAX = 64
 """Calls within one transaction that are looked into."""
 _READ_MAX = 1 << 20
@@ -45,24 +51,73 @@ def withdrawal_hash(nonce: int, sender: str, target: str, value: int, gas_limit:
     return keccak256(b"".join([*head, (6 * _WORD).to_bytes(_WORD), len(data).to_bytes(_WORD), padded]))
 
 
+class ProveCall(NamedTuple):
+    """A call that proves the withdrawal ``hash``, against the output root of a game, or an output, at ``position``.
+
+    ``parts`` are those of the output root: version, state root, storage root of the message passer, block hash.
+    """
+
+    hash: bytes
+    position: int
+    parts: tuple[bytes, ...]
+    nodes: tuple[bytes, ...]
+
+    @property
+    def root(self) -> bytes:
+        """The output root that its parts make."""
+        return keccak256(b"".join(self.parts))
+
+
 def proven_value(calldata: bytes, wanted: bytes) -> int | None:
     """Return the value, in wei, of the withdrawal with the hash ``wanted`` that ``calldata`` proves; None without one.
 
     The call may be within others, as of a multicall or a Safe. As the hash is that of the contents, what is found is right.
     """
-    at = -1
-    for _ in range(_CALLS_MAX):
-        at = calldata.find(_PROVE_SELECTOR, at + 1)
-        if at < 0:
-            return None
-        try:
-            (one,) = read_data(_PROVED, calldata[at + len(_PROVE_SELECTOR) :], _READ_MAX)
-        except Malformed:
-            continue
-        fields = list(one.values()) if isinstance(one, dict) else list(one)
-        if withdrawal_hash(*fields) == wanted:
+    for (one,) in _decoded(calldata, _PROVED):
+        if withdrawal_hash(*(fields := _fields(one))) == wanted:
             return int(fields[3])
     return None
+
+
+def prove_call(calldata: bytes, wanted: bytes) -> ProveCall | None:
+    """Return the call within ``calldata`` that proves the withdrawal with the hash ``wanted``; None without one."""
+    for one, position, parts, nodes in _decoded(calldata, _PROVED_WHOLE):
+        if withdrawal_hash(*_fields(one)) == wanted:
+            return ProveCall(wanted, position, tuple(_fields(parts)), tuple(nodes))
+    return None
+
+
+def _decoded(calldata: bytes, shape: Any) -> Iterator[Any]:
+    """Yield the arguments of each call within ``calldata`` that proves a withdrawal, as far as ``shape`` says."""
+    at = -1
+    for _ in range(_CALLS_MAX):
+        at = calldata.find(PROVE_SELECTOR, at + 1)
+        if at < 0:
+            return
+        try:
+            yield read_data(shape, calldata[at + len(PROVE_SELECTOR) :], _READ_MAX)
+        except Malformed:
+            continue
+
+
+def _fields(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else list(value)
+
+
+def proof_faults(call: ProveCall, claimed: bytes) -> list[str]:
+    """Return what is wrong with a proof against the output root ``claimed``, as sentences; none where nothing is."""
+    faults = []
+    if call.root != claimed:
+        faults.append(
+            f"bad_output_root_binding: its proof is for the output root {to_hex(call.root)}, not for {to_hex(claimed)}"
+        )
+    slot = keccak256(call.hash + bytes(_WORD))  # sentMessages, the first variable of the message passer
+    try:
+        if trie.proven(call.parts[2], slot, call.nodes) != _SENT:
+            faults.append("bad_withdrawal_proof: its proof shows that it was not sent")
+    except trie.ProofError as error:
+        faults.append(f"bad_withdrawal_proof: {error}")
+    return faults
 
 
 def similarity(one: bytes, other: bytes) -> Fraction:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import click
+
 from chainwatch.commands.show.terminal import details, print_json, table, time_of
+from chainwatch.support.printable import clean
 
 if TYPE_CHECKING:
+    from chainwatch.operations.accepted_values import AcceptedView
     from chainwatch.operations.invariant_history import InvariantHistory
     from chainwatch.operations.invariant_testing import InvariantTest
     from chainwatch.operations.invariants import CheckView, InvariantDetails, InvariantView
@@ -57,7 +61,19 @@ def invariant(found: InvariantDetails, as_json: bool) -> None:
             ("networks", ", ".join(one.networks)),
         ),
     )
+    if found.accepted is not None:
+        was = found.accepted
+        who = "read first" if was.author is None else f"accepted by {was.author}"
+        click.echo(clean(f"compares with {was.values}: {who}, at block {was.block} of {was.network}"))
     _checks(found.checks)
+
+
+def accepted(found: AcceptedView, as_json: bool) -> None:
+    """Print the values that were accepted."""
+    if as_json:
+        print_json(found)
+        return
+    click.echo(clean(f"{found.name}: accepted {found.values}, as of block {found.block} of {found.network}"))
 
 
 def history(found: InvariantHistory, as_json: bool) -> None:

@@ -124,7 +124,7 @@ def _look_up(kind: Kind, found: Mapping[str, Any], kept: Mapping[str, Any]) -> E
         return Expanded(None, {}, [Mistake(("severity",), f"expected {error}", "", is_expectation=True)])
     if not isinstance(message, str):
         return Expanded(None, {}, [Mistake(("message",), "expected text", "", is_expectation=True)])
-    layers = (found["network"], found["l2"])
+    layers = (found["network"], found.get("l2", found["network"]))
     made = LookUp(kind.look_up["heuristic"], kind.look_up["layer"], *layers, params, severity, message)
     return Expanded(None, {}, [], made)
 

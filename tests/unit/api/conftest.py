@@ -79,11 +79,11 @@ def serving(sqlite_url: str) -> Serving:
 
 
 def serving_on(sqlite_url: str) -> Serving:
-    """What serves on this database, which need not exist yet."""
+    """What serves on this database, which need not exist yet. ``loads``: samples that are stored are loaded by somebody."""
 
     @asynccontextmanager
     async def start(
-        tables: dict[str, Any] | None = None, *, wait: bool = True, **api: Any
+        tables: dict[str, Any] | None = None, *, wait: bool = True, loads: bool = False, **api: Any
     ) -> AsyncIterator[Served]:
         port = free_port()
         config = {
@@ -100,6 +100,8 @@ def serving_on(sqlite_url: str) -> Serving:
             running = Running(plan, database, alerting, Health([]))
             async with aiohttp.ClientSession() as client:
                 served = Served(port, running, client)
+                if not loads:
+                    served.rules.loaded.set()
                 tasks = server.companions(lambda: served.reloads.append(None), served.rules)(running)
                 task = asyncio.ensure_future(tasks["api"]())
                 try:

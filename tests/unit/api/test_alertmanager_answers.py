@@ -82,7 +82,7 @@ SAME = [
 """Requests that both answer with the same status and content."""
 
 
-async def answer(method: str, url: str, body: str | None) -> tuple[int, str, str, Any]:
+async def answer(method: str, url: str, body: str | bytes | None) -> tuple[int, str, str, Any]:
     async with aiohttp.request(method, url, data=body, headers=JSON if body is not None else {}) as found:
         text = await found.text()
         allowed = ",".join(sorted(found.headers.get("Allow", "").replace(" ", "").split(",")))
@@ -187,6 +187,27 @@ async def test_valid_alerts_are_stored_beside_invalid_ones(serving: Serving) -> 
         assert (await served.ask("POST", "/api/v2/alerts", json=alerts))[0] == 400
         _, found = await served.get("/api/v2/alerts")
         assert [one["labels"] for one in found] == [{"b": "2"}, {"a": "1"}]  # by fingerprint
+
+
+HALF_PAIRS = (rb"\ud83d", rb"\ude00", rb"\ud83dx", rb"\ude00\ud83d", rb"\uD83D\n")
+WHOLE = (rb"\ud83d\ude00", rb"\\ud83d")
+NO_UTF8 = (b"\xff", b"\xe2\x82")
+
+
+async def test_what_is_no_text_is_read_as_alertmanager_reads_it(
+    serving: Serving, theirs: Alertmanager
+) -> None:
+    values = HALF_PAIRS + WHOLE + NO_UTF8
+    alerts = [b'{"labels": {"n": "%d", "value": "%s"}}' % (at, value) for at, value in enumerate(values)]
+    async with serving() as served:
+        found = []
+        for url in (served.url, theirs.url):
+            status, *_ = await answer("POST", f"{url}/api/v2/alerts", b"[" + b",".join(alerts) + b"]")
+            assert status == 200
+            *_, listed = await answer("GET", f"{url}/api/v2/alerts", None)
+            found.append({one["labels"]["n"]: one["labels"]["value"] for one in listed})
+        assert found[0] == found[1]
+        assert len(found[0]) == len(values)
 
 
 async def test_the_list_at_the_root_has_the_same_labels(serving: Serving) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api.prometheus import operations, routes
+from chainwatch.api.prometheus import operations, routes, turning
 from chainwatch.api.prometheus.client_turns import AT_ONCE, WAITING_MAX, ClientTurns, TooMany
 from chainwatch.operations import access
 from chainwatch.promql import queries
 from chainwatch.promql.series import Labels, Metadata
 from tests.support.effort import effort_within
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, eventually
 from tests.unit.api.conftest import Served, Serving
 
@@ -257,7 +258,7 @@ async def test_an_escaped_label(serving: Serving) -> None:
 
 async def test_each_client_gets_its_turn() -> None:
     """One that asks much waits for itself; others do not wait for it."""
-    turns, order, running, most = ClientTurns(), [], [], []
+    turns, order, running, most = ClientTurns(asyncio.Event()), [], [], []
 
     def work(client: str) -> None:
         running.append(client)
@@ -280,7 +281,7 @@ async def test_each_client_gets_its_turn() -> None:
 
 
 async def test_who_gives_up_leaves_the_queue() -> None:
-    turns = ClientTurns()
+    turns = ClientTurns(asyncio.Event())
     await turns.wait("a")
     waiting = [asyncio.ensure_future(turns.wait("a")) for _ in range(WAITING_MAX)]
     await asyncio.sleep(0)
@@ -296,3 +297,65 @@ async def test_who_gives_up_leaves_the_queue() -> None:
 
 def test_the_version_is_one_that_grafana_takes_for_recent() -> None:
     assert tuple(map(int, routes.VERSION.split("."))) >= (2, 24, 0)
+
+
+async def test_a_query_is_laid_out(serving: Serving) -> None:
+    async with serving() as served:
+        assert await ask(served, "format_query", query="sum(a)by(b)/c") == "sum by (b) (a) / c"
+        form = {"data": {"query": "a+b"}}
+        assert (await served.ask("POST", "/api/v1/format_query", **form))[1]["data"] == "a + b"
+        status, body = await served.get("/api/v1/format_query", params={"query": "a +"})
+        assert (status, body["errorType"]) == (400, "bad_data")
+
+
+async def test_targets_are_listed_as_prometheus_lists_its_own(serving: Serving) -> None:
+    dead = f"127.0.0.1:{free_port()}"
+    scrape = [
+        {"job": "dead", "targets": [dead], "interval": "100ms", "timeout": "50ms"},
+        {"job": "later", "targets": ["127.0.0.1:9"], "interval": "90s", "scheme": "https"},
+    ]
+    async with serving({"scrape": scrape}) as served:
+        served.rules.loaded.set()
+        tasks = served.rules.companions(served.running)
+        running = asyncio.ensure_future(tasks["scrape dead"]())
+
+        async def of(job: str) -> Any:
+            (found,) = (await ask(served, "targets", scrapePool=job, state="active"))["activeTargets"]
+            return found
+
+        try:
+            later = await of("later")
+            assert (later["health"], later["lastScrape"]) == ("unknown", "0001-01-01T00:00:00Z")
+            assert (later["scrapeInterval"], later["scrapeTimeout"]) == ("1m30s", "10s")
+            assert later["scrapeUrl"] == "https://127.0.0.1:9/metrics"
+            assert later["discoveredLabels"]["__address__"] == "127.0.0.1:9"
+            async with asyncio.timeout(PATIENCE):
+                while (await of("dead"))["health"] == "unknown":
+                    await asyncio.sleep(0.05)
+            failed = await of("dead")
+            assert (failed["health"], failed["labels"]) == ("down", {"instance": dead, "job": "dead"})
+            assert failed["lastError"]
+            assert failed["lastScrape"].startswith("20")
+            both = await ask(served, "targets")
+            assert [one["scrapePool"] for one in both["activeTargets"]] == ["dead", "later"]
+            assert both["droppedTargets"] == []
+            assert (await ask(served, "targets", state="dropped"))["activeTargets"] == []
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_query_waits_until_the_samples_from_before_the_start_are_there(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(loads=True) as served:
+        waiting = asyncio.ensure_future(served.get("/api/v1/query?query=1"))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        served.rules.loaded.set()
+        assert (await waiting)[0] == 200
+        served.rules.loaded.clear()
+        monkeypatch.setattr(turning, "LOADED_WITHIN", 0.01)
+        for path in ("query?query=up", "series?match[]=up", "label/job/values", "alerts"):
+            status, said = await served.get(f"/api/v1/{path}")
+            assert (status, said["errorType"]) == (503, "unavailable")

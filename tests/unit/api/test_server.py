@@ -176,8 +176,8 @@ async def test_a_client_that_does_not_read_the_end_of_an_answer_takes_no_place_f
 
     connection_made = connection.Connection.connection_made
     monkeypatch.setattr(connection.Connection, "connection_made", note)
-    monkeypatch.setattr(connection, "READ_WITHIN", 0.2)
-    monkeypatch.setattr(connection, "IDLE_WITHIN", 0.2)
+    monkeypatch.setattr(connection, "READ_WITHIN", 1.0)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 1.0)
     monkeypatch.setattr(connection, "usable_connections", lambda: 1)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -208,6 +208,32 @@ async def test_connections_are_bounded_and_room_is_made_again(
             writer.close()
             await writer.wait_closed()
         await _eventually(lambda: served.get("/-/healthy"))
+
+
+async def test_one_host_leaves_room_for_others(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "usable_connections", lambda: 10)
+    ask = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with serving() as served:
+        held = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(9)]
+        assert await served.send(ask) == b""
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, local_addr=("127.0.0.2", 0))
+        writer.write(ask)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        for _, one in [*held, (reader, writer)]:
+            one.close()
+
+
+def test_a_host_is_an_address_or_the_first_half_of_one() -> None:
+    peers = [
+        ("10.0.0.1", 5),
+        ("::ffff:10.0.0.1", 5, 0, 0),
+        ("2001:db8::1", 5, 0, 0),
+        ("2001:db8::2%eth0", 5, 0, 0),
+    ]
+    v4, mapped, v6, other = map(connection.host_of, peers)
+    assert (v4, v6) == (mapped, other)
+    assert v4 != v6 != connection.host_of(("2001:db8:0:1::1", 5, 0, 0))
+    assert [connection.host_of(peer) for peer in (None, "", (), ("nowhere", 1), (7,))] == [""] * 5
 
 
 async def _eventually(ask: Callable[[], Any]) -> None:
@@ -305,7 +331,7 @@ async def test_an_address_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch)
         settings = ApiSettings(listen=f"127.0.0.1:{port}")
         with capture_logs() as logs:
             task = asyncio.create_task(server.serve(settings, web.Application()))
-            await asyncio.sleep(0.1)
+            await eventually(lambda: logs)
             assert [line["event"] for line in logs] == ["the API does not listen; trying again"]
             assert "in use" in logs[0]["reason"]
             taken.close()
@@ -339,17 +365,17 @@ async def test_a_handshake_counts_as_a_connection_and_gives_its_place_back(
     serving: Serving, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "usable_connections", lambda: 3)
-    monkeypatch.setattr(handshake, "HANDSHAKE_WITHIN", 1.0)
+    monkeypatch.setattr(handshake, "HANDSHAKE_WITHIN", 2.0)
     tls = {"tls_certificate": str(certificate[0]), "tls_key": str(certificate[1])}
     async with serving(**tls) as served:
         url = f"https://127.0.0.1:{served.port}/-/healthy"
         await asyncio.sleep(0.05)  # for the end of the connection that found the server listening
         silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
         silent[0][1].write(b"this is no handshake")
-        assert await asyncio.wait_for(_ends(silent[0][0]), 0.9)
+        assert await asyncio.wait_for(_ends(silent[0][0]), 1.8)
         silent.append(await asyncio.open_connection("127.0.0.1", served.port))
         refused, _ = await asyncio.open_connection("127.0.0.1", served.port)
-        assert await asyncio.wait_for(_ends(refused), 0.5)
+        assert await asyncio.wait_for(_ends(refused), 1.5)
         for reader, _ in silent[1:]:
             assert await asyncio.wait_for(
                 _ends(reader), PATIENCE
@@ -389,7 +415,7 @@ async def test_a_certificate_that_cannot_be_used_is_tried_again(
         settings = ApiSettings(tls_certificate=file, tls_key=certificate[1])
         with capture_logs() as logs:
             task = asyncio.create_task(server.serve(settings, web.Application()))
-            await asyncio.sleep(0.05)
+            await eventually(lambda: logs)
             assert not task.done()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

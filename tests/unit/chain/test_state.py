@@ -23,6 +23,7 @@ from chainwatch.chain.state import (
 )
 from chainwatch.model import Header
 from tests.fakenode import FakeChain, FakeNode
+from tests.fakenode.chain import MULTICALL, FakeBlock
 from tests.support import observing
 from tests.support.observing import open_pool
 
@@ -346,6 +347,22 @@ async def test_a_contract_that_returns_too_much_hides_no_other_and_makes_no_endp
         assert isinstance(outcomes[1].error, errors.AnswerTooBig)
         assert [outcomes[0], outcomes[2]] == [expected(chain, 9)[1], expected(chain, 9)[3]]
         assert pool.endpoints[0].state in ("ok", "degraded")
+
+
+class WithoutBalances(FakeChain):
+    """At Multicall3's address is a contract without ``getEthBalance``, whose fallback returns nothing."""
+
+    def _called_inside(self, block: FakeBlock, to: str, data: str) -> bytes | None:
+        return b"" if to == MULTICALL else super()._called_inside(block, to, data)
+
+
+async def test_a_multicall_that_knows_no_balances_makes_none_zero() -> None:
+    chain = WithoutBalances()
+    chain.has_multicall = True
+    chain.mine(count=20)
+    async with FakeNode(chain) as node, open_pool(observing.network_settings(node.http_url)) as pool:
+        found = await read_state(pool, header(chain, 9), [CALL, Balance(ADDRESS)])
+    assert found == expected(chain, 9)[:2]
 
 
 async def test_as_many_endpoints_must_agree_on_state_as_are_configured(chain: FakeChain) -> None:

@@ -13,6 +13,7 @@ from eth_utils.crypto import keccak
 
 from chainwatch.demo import bridge, server
 from chainwatch.demo.chain import DemoChain, DemoChainError
+from tests.support.waiting import PATIENCE
 
 CHAIN_ID = 31_337
 XCALLED = "0xed8e6ba697dd65259e5ce532ac08ff06d1a3607bcec58f8f0937fe36a5666c54"
@@ -48,11 +49,11 @@ async def ask(http: ClientSession, chain: DemoChain, method: str, *params: Any) 
 
 async def subscribe(socket: ClientWebSocketResponse, *params: Any) -> str:
     await socket.send_json({"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": params})
-    return str((await socket.receive_json(timeout=5))["result"])
+    return str((await socket.receive_json(timeout=PATIENCE))["result"])
 
 
 async def pushed(socket: ClientWebSocketResponse, count: int) -> list[dict[str, Any]]:
-    return [(await socket.receive_json(timeout=5))["params"] for _ in range(count)]
+    return [(await socket.receive_json(timeout=PATIENCE))["params"] for _ in range(count)]
 
 
 async def test_a_node_introduces_itself(chain: DemoChain, http: ClientSession) -> None:
@@ -264,7 +265,7 @@ async def test_a_subscriber_hears_of_new_heads_and_wanted_logs(chain: DemoChain,
         await chain.execute(transfer)
         [head] = await pushed(socket, 1)
         await socket.send_json({"id": 2, "method": "eth_unsubscribe", "params": [heads]})
-        assert (await socket.receive_json(timeout=5))["result"] is True
+        assert (await socket.receive_json(timeout=PATIENCE))["result"] is True
         await chain.xcall(2, 6)
         [only] = await pushed(socket, 1)
         assert only["subscription"] == logs
@@ -273,9 +274,9 @@ async def test_a_subscriber_hears_of_new_heads_and_wanted_logs(chain: DemoChain,
 async def test_a_socket_answers_requests_and_batches(chain: DemoChain, http: ClientSession) -> None:
     async with http.ws_connect(chain.ws_url) as socket:
         await socket.send_json([{"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber"}])
-        assert await socket.receive_json(timeout=5) == [{"jsonrpc": "2.0", "id": 1, "result": "0x1"}]
+        assert await socket.receive_json(timeout=PATIENCE) == [{"jsonrpc": "2.0", "id": 1, "result": "0x1"}]
         await socket.send_json({"jsonrpc": "2.0", "id": 2, "method": "eth_unsubscribe", "params": ["0x1"]})
-        assert (await socket.receive_json(timeout=5))["error"]["code"] == -32602
+        assert (await socket.receive_json(timeout=PATIENCE))["error"]["code"] == -32602
 
 
 async def test_a_reader_too_far_behind_is_dropped(
@@ -287,7 +288,7 @@ async def test_a_reader_too_far_behind_is_dropped(
         await chain.mine(3)
         assert len(await pushed(socket, 3)) == 3
         await chain.mine(4)
-        kinds = [(await socket.receive(timeout=5)).type for _ in range(4)]
+        kinds = [(await socket.receive(timeout=PATIENCE)).type for _ in range(4)]
         assert WSMsgType.TEXT not in kinds[3:]
     assert await ask(http, chain, "eth_blockNumber") == "0x8"
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from chainwatch.ingestion.model import IngestionError
-from chainwatch.ingestion.text import KnownSeries, parse_exposition
+from chainwatch.ingestion.text import LINES_MORE, LINES_PER_SAMPLE, KnownSeries, parse_exposition
 from chainwatch.promql.series import Labels, Metadata
 from tests.support.effort import effort_within
 
@@ -103,6 +103,14 @@ def test_samples_are_bounded() -> None:
     assert len(parse_exposition(b"a 1\nb 2\n", samples_max=2).samples) == 2
     with pytest.raises(IngestionError, match="line 2: more than 1 samples"):
         parse_exposition(b"a 1\nb 2\n", samples_max=1)
+
+
+@pytest.mark.parametrize("line", [b"#\n", b"\n", b"# HELP a b\n"])
+def test_a_document_of_comments_alone_is_refused_before_it_is_read(line: bytes) -> None:
+    lines = LINES_PER_SAMPLE * 2 + LINES_MORE
+    assert parse_exposition(b"a 1\n" + line * (lines - 1), samples_max=2).samples
+    with pytest.raises(IngestionError, match="far more lines than 2 samples"):
+        parse_exposition(b"a 1\n" + line * lines, samples_max=2)
 
 
 def test_what_clients_expose_is_read_in_both_formats() -> None:

@@ -100,7 +100,17 @@ def test_every_flow_can_open_and_end_on_the_networks_chosen(preset: str, tmp_pat
         ("cctp-v1", {"paused", "constant"}),
         ("cctp-v2", {"paused", "constant"}),
         ("op-stack", {"paused", "implementation", "proxy_admin", "rises"}),
-        ("safe", {"safe_owners", "safe_threshold", "safe_singleton", "safe_guard", "safe_modules", "events"}),
+        (
+            "safe",
+            {
+                "safe_owners",
+                "safe_threshold",
+                "safe_singleton",
+                "safe_guard",
+                "safe_modules",
+                "safe_fallback",
+            },
+        ),
     ],
 )
 def test_presets_have_invariants_of_their_protocols(preset: str, kinds: set[str], tmp_path: Path) -> None:
@@ -303,6 +313,9 @@ def _leaves(value: object) -> list[object]:
     ("flags", "message"),
     [
         (Given(preset="conext"), "--preset: expected one of connext.*did you mean .connext"),
+        (Given(preset="oft"), 'did you mean "layerzero-oft"'),
+        (Given(preset="CCTP"), 'did you mean "cctp-v1" or "cctp-v2"'),
+        (Given(preset="op"), 'did you mean "op-stack"'),
         (
             Given(preset="connext", networks=["ethereum", "moonbeam"]),
             "connext is known on .*, not on moonbeam",

@@ -11,8 +11,9 @@ import pytest
 from chainwatch.chain.errors import ChainError
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.invariant import Invariant
-from chainwatch.invariants import reads, retries
-from chainwatch.invariants.reads import WantedBlock, read_blocks
+from chainwatch.invariants import live_reads, reads, retries
+from chainwatch.invariants.live_reads import LiveReads
+from chainwatch.invariants.reads import WantedBlock
 from chainwatch.invariants.retries import Retries
 from chainwatch.model import Header
 from chainwatch.store.invariants import Reading
@@ -37,7 +38,7 @@ class Reader:
     def __init__(self, pool: Pool, chain: FakeChain, node: FakeNode, *, is_live: bool = True) -> None:
         self._pool, self._chain, self.node = pool, chain, node
         self.now = 0.0
-        self._retries = Retries(lambda: self.now) if is_live else None
+        self._read = LiveReads(Retries(lambda: self.now)).read if is_live else reads.read_history
         self.wanted: dict[tuple[str, int], Reading] = {}
 
     async def read(self, *numbers: int, is_old: bool = False) -> tuple[list[tuple[str, int]], str]:
@@ -50,7 +51,7 @@ class Reader:
                 )
         found, failed = [], ""
         try:
-            async for result in read_blocks(self._pool, INVARIANTS, self._blocks(is_old), self._retries):
+            async for result in self._read(self._pool, INVARIANTS, self._blocks(is_old)):
                 for one in result.readings:
                     self.wanted[one.name, one.block] = one
                     if not one.is_wanted:
@@ -69,9 +70,32 @@ class Reader:
 
 
 @pytest.fixture
+async def of_history(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
+    monkeypatch.setattr(reads, "STATE_PATIENCE", 0.02)
+    chain = FakeChain()
+    chain.mine(count=20)
+    async with (
+        FakeNode(chain) as node,
+        open_pool(network_settings(node.http_url, name="alpha", multicall="")) as pool,
+    ):
+        yield Reader(pool, chain, node, is_live=False)
+
+
+async def test_a_replay_gives_up_what_no_endpoint_has_even_of_new_blocks(of_history: Reader) -> None:
+    """As a range of the past may end at any block."""
+    for method in ("eth_getBalance", "eth_getStorageAt"):
+        of_history.node.fail(method, "error", {"code": -32000, "message": "missing trie node"}, times=None)
+    found, failed = await of_history.read(5)
+    assert (found, failed) == ([("floor", 5), ("slot", 5)], "")
+    assert "missing trie node" in str(of_history.wanted["floor", 5].error)
+
+
+@pytest.fixture
 async def reader(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
-    monkeypatch.setattr(retries, "FIRST_TIMEOUT", 0.6)
-    monkeypatch.setattr(reads, "PATIENCE", 0.02)
+    for module in (retries, live_reads):
+        monkeypatch.setattr(module, "FIRST_TIMEOUT", 0.6)
+    monkeypatch.setattr(live_reads, "GRACE", PATIENCE)
+    monkeypatch.setattr(live_reads, "PATIENCE", 0.02)
     chain = FakeChain()
     chain.mine(count=20)
     async with FakeNode(chain) as node:
@@ -87,7 +111,7 @@ async def test_a_block_that_no_endpoint_answers_for_is_read_again_after_a_while(
     assert "internal error" in failed
     assert "internal error" in str(reader.wanted["floor", 5].error)
     reader.node.faults.remove(fault)
-    assert await reader.read() == ([], "")  # not yet
+    assert (await reader.read())[0] == []  # not yet
     reader.now += retries.FIRST_WAIT
     assert await reader.read() == ([("floor", 5), ("slot", 5)], "")
     assert reader.wanted["floor", 5].error is None
@@ -98,7 +122,7 @@ async def test_once_the_network_answers_again_all_that_is_left_is_read(reader: R
     for number in (5, 6, 7):
         assert (await reader.read(number))[0] == []
     reader.node.faults.remove(fault)
-    assert await reader.read(8) == ([("floor", 8), ("slot", 8)], "")
+    assert (await reader.read(8))[0] == [("floor", 8), ("slot", 8)]
     assert len((await reader.read())[0]) == 6
 
 
@@ -109,17 +133,38 @@ async def test_a_read_that_fails_holds_no_other_up(reader: Reader) -> None:
     assert "internal error" in failed
     reader.node.faults.clear()
     reader.now += retries.FIRST_WAIT
-    assert await reader.read() == ([("slot", 5), ("slot", 6)], "")
+    assert (await reader.read())[0] == [("slot", 6)]  # the newest first
+    assert await reader.read() == ([("slot", 5)], "")
 
 
-async def test_a_read_that_hangs_is_found_and_made_apart(reader: Reader) -> None:
+async def test_a_read_that_hangs_delays_another_once(reader: Reader) -> None:
     reader.node.fail("eth_getStorageAt", "hang", times=None)
     found, failed = await reader.read(5)
-    assert found == []
+    assert found == [("floor", 5)]
     assert "no complete answer" in failed
-    reader.now += retries.FIRST_WAIT
-    assert (await reader.read())[0] == [("floor", 5)]
-    assert (await reader.read(6))[0] == [("floor", 6)]
+    asked = reader.node.asked["eth_getBalance"]
+    for number in (6, 7, 8):
+        assert (await reader.read(number))[0] == [("floor", number)]
+    assert reader.node.asked["eth_getBalance"] == asked + 3  # none was cut off and asked for again
+
+
+async def test_what_was_slow_is_read_beside_others_again_once_it_is_not(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = reader.node.fail("eth_getStorageAt", "hang", times=None)
+    assert (await reader.read(5))[0] == [("floor", 5)]
+    reader.node.faults.remove(fault)
+    monkeypatch.setattr(live_reads, "SLOW", PATIENCE)  # what a loaded machine takes
+    found: list[tuple[str, int]] = []
+    async with asyncio.timeout(PATIENCE):
+        while len(found) < 3:
+            await asyncio.sleep(0.05)
+            reader.now += retries.LONGEST_WAIT
+            found += (await reader.read(*([] if ("floor", 6) in found else [6])))[0]
+    assert sorted(found) == [("floor", 6), ("slot", 5), ("slot", 6)]
+    posts = reader.node.posts
+    assert (await reader.read(7))[0] == [("floor", 7), ("slot", 7)]
+    assert reader.node.posts == posts + 1
 
 
 async def test_only_endpoints_that_answer_give_an_old_block_up(reader: Reader) -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.chain.errors import NodeError
 from chainwatch.checker.invariants.sessions import Session
 from chainwatch.config import read_dict
 from chainwatch.invariants.checker import InvariantChecker, Wanted
@@ -90,6 +91,31 @@ def test_what_cannot_be_looked_up_is_an_alert_in_time(chains: Watched) -> None:
         ("InvariantViolated", None, ""),
         ("InvariantUnread", 1_330, "read again"),
     ]
+
+
+async def test_a_node_that_serves_no_traces_is_named_as_the_reason(connection: sa.Connection) -> None:
+    settings = {"networks": {"alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"}}}
+    eth = {"kind": "eth_conservation", "network": "alpha"}
+    chains = Watched(connection, make_plan(read_dict({**settings, "invariants": {"eth": eth}})))
+    chains.mine(1)
+
+    class Refusing:
+        network = chains.checker.settings.networks["alpha"]
+
+        async def ask_agreeing(self, *_: object) -> None:
+            raise NodeError("alpha[0]", "debug_traceBlockByHash", -32601, "no such method")
+
+    for block in range(2, 40):
+        chains.mine(block)
+        wanted = chains.checker.load_wanted(connection, "alpha", 500)
+        assert wanted is not None
+        with pytest.raises(NodeError):
+            _ = [one async for one in chains.checker.read({"alpha": Refusing()}, wanted)]  # type: ignore[dict-item]
+    (signal,) = chains.alerts.signals
+    assert signal.labels["alertname"] == "InvariantUnread"
+    assert (
+        "debug_traceBlockByHash failed with code -32601: no such method" in signal.annotations["description"]
+    )
 
 
 def test_an_alert_ends_by_chain_time(chains: Watched) -> None:

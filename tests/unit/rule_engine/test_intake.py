@@ -7,7 +7,7 @@ import threading
 
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine import intake
-from chainwatch.rule_engine.intake import OWN, PUSH, SCRAPE, Intake, next_time
+from chainwatch.rule_engine.intake import JSON, OWN, PUSH, SCRAPE, Intake, next_time
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from chainwatch.tsdb.model import Batch, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
@@ -20,15 +20,16 @@ def batch(name: str, count: int) -> Batch:
     return [(Labels({"__name__": name, "n": str(number)}), (NOW,), (1.0,)) for number in range(count)]
 
 
-async def test_other_programs_leave_room_for_own_metrics() -> None:
+async def test_other_programs_leave_room_for_own_metrics_and_each_for_the_others() -> None:
     tsdb = Tsdb(TsdbLimits(series=20))
     taking = Intake(tsdb, asyncio.Event())
     before, refused = SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]
     pushed = taking.append(PUSH, batch("a", 30), NOW)
-    assert (pushed.accepted, pushed.refused) == (18, {"too many series": 12})
-    assert taking.append(PUSH, batch("a", 18), NOW).accepted == 18
+    assert (pushed.accepted, pushed.refused) == (16, {"too many series": 14})
+    assert taking.append(PUSH, batch("a", 16), NOW).accepted == 16
+    assert taking.append(SCRAPE, batch("b", 3), NOW).accepted == 2
     assert taking.append(OWN, batch("own", 3), NOW).accepted == 2
-    assert (SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]) == (before + 36, refused + 12)
+    assert (SAMPLES[PUSH,], SAMPLES_REFUSED[PUSH, "too many series"]) == (before + 32, refused + 14)
 
 
 async def test_a_large_batch_is_appended_in_parts_that_hold_nobody_up() -> None:
@@ -62,8 +63,20 @@ async def test_a_source_that_sends_much_holds_up_no_other() -> None:
         await much
 
 
-def test_times_of_samples_rise_but_follow_a_clock_that_was_far_ahead() -> None:
+async def test_what_is_large_holds_up_nothing_small_of_its_source() -> None:
+    loaded = asyncio.Event()
+    loaded.set()
+    taking, is_read = Intake(Tsdb(), loaded), threading.Event()
+    much = asyncio.ensure_future(taking.run(JSON, lambda: is_read.wait(30), intake.LARGE))
+    try:
+        assert await asyncio.wait_for(taking.run(JSON, lambda: 5, intake.LARGE - 1), 10) == 5
+    finally:
+        is_read.set()
+        await much
+
+
+def test_times_of_samples_rise_but_follow_a_clock_that_was_ahead() -> None:
     assert next_time(lambda: NOW / 1000, NOW - 15_000) == NOW
     assert next_time(lambda: NOW / 1000, NOW) == NOW + 1
-    assert next_time(lambda: NOW / 1000, NOW + 60_000) == NOW + 60_001
-    assert next_time(lambda: NOW / 1000, NOW + 3_600_000) == NOW
+    assert next_time(lambda: NOW / 1000, NOW + 5_000) == NOW + 5_001
+    assert next_time(lambda: NOW / 1000, NOW + 60_000) == NOW

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.parser import parse
 from chainwatch.promql.series import Labels
@@ -22,10 +24,14 @@ from tests.support.waiting import PATIENCE
 MANY = 50
 SECONDS = 0.01
 """What each evaluation is said to take."""
+SLOWER = 2.5
+"""How many times as long it takes where other threads have the processor."""
 
 
 class Recorded(LiveGroup):
     """Notes its evaluations in ``order``; each waits for ``gate``."""
+
+    seconds, takes = SECONDS, 0.0
 
     def __init__(self, name: str, order: list[str], gate: threading.Event) -> None:
         rule = AlertingRule(name, parse(name))
@@ -35,7 +41,14 @@ class Recorded(LiveGroup):
     def evaluate(self, tsdb: Tsdb, now: int, *_: Any, **__: Any) -> Evaluated:
         self.order.append(self.name)
         self.gate.wait()
-        return Evaluated(now, seconds=SECONDS)
+        time.sleep(self.takes)
+        return Evaluated(now, seconds=self.seconds)
+
+
+class Delayed(Recorded):
+    """As a group whose evaluation waits for other threads."""
+
+    seconds, takes = SECONDS / 5, SLOWER * SECONDS / 5
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -45,10 +58,13 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
-def test_what_changes_alone_does_not_wait_for_all_that_changed_together_before() -> None:
+@pytest.mark.parametrize(("kind", "evaluated"), [(Recorded, 1), (Delayed, MANY // 4)])
+def test_what_changes_alone_does_not_wait_for_all_that_changed_together_before(
+    kind: type[Recorded], evaluated: int
+) -> None:
     order: list[str] = []
     gate = threading.Event()
-    groups = [Recorded(name, order, gate) for name in ("alone", *(f"many{n}" for n in range(MANY)))]
+    groups = [kind(name, order, gate) for name in ("alone", *(f"many{n}" for n in range(MANY)))]
     tsdb = Tsdb()
     lanes = Lanes(tsdb, Saver())
 
@@ -68,7 +84,9 @@ def test_what_changes_alone_does_not_wait_for_all_that_changed_together_before()
         order.clear()
         gate.clear()
         grow(*queries.keys() - {"alone"})
-        until(lambda: bool(order))
+        if evaluated > 1:
+            gate.set()
+        until(lambda: len(order) >= evaluated)
         grow("alone")
         gate.set()
         until(lambda: set(order) == queries.keys())

@@ -90,13 +90,25 @@ async def test_a_push_that_fails_is_noted_in_a_group_that_there_is(database: Dat
     assert pushed.values()["a"][-1] == 1
 
 
-async def test_pushes_at_one_moment_and_a_clock_that_goes_back_lose_nothing(database: Database) -> None:
+async def test_pushes_at_one_moment_and_a_clock_that_goes_back_a_little_lose_nothing(
+    database: Database,
+) -> None:
     pushed = Pushed(database)
     await asyncio.gather(*(pushed.push(f"a {number}") for number in range(20)))
-    pushed.now -= 100
+    pushed.now -= 3
     await pushed.push("a 99")
     assert sorted(pushed.values()["a"]) == [*range(20), 99]
     assert pushed.values()["a"][-1] == 99
+
+
+async def test_a_push_is_of_now_after_the_clock_was_set_back(database: Database) -> None:
+    pushed = Pushed(database)
+    await pushed.push("a 1")
+    pushed.now -= 100
+    await pushed.push("a 99")
+    assert pushed.values()["a"] == [99]
+    await pushed.push("a 98")
+    assert pushed.values()["a"] == [99, 98]
 
 
 async def test_groups_and_their_series_are_bounded(

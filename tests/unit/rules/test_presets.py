@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -65,6 +66,25 @@ def test_each_alert_is_tested_and_each_parameter_used(name: str) -> None:
             "pattern": "x77|y.*",
         }[parameter.kind]
         assert "77" in rule_file(f"{PREFIX}{name} {key}={other}")
+
+
+def test_a_preset_that_stands_there_twice_says_nothing_of_the_others_routes(tmp_path: Path) -> None:
+    one = [f'preset:bridges where=flow{op}"x" outflow={most}' for op, most in (("=", 9_000_000), ("!=", 10))]
+    file = tmp_path / "own.test.yml"
+    file.write_text(
+        f"""
+rule_files: {json.dumps(one)}
+evaluation_interval: 10m
+tests:
+- interval: 10m
+  input_series:
+  - series: 'chainwatch_transfers_opened_amount_total{{flow="x",origin="a",destination="b",asset="USDC"}}'
+    values: 0+100x20
+  alert_rule_test:
+  - {{eval_time: 2h, alertname: OutflowHigh}}
+"""
+    )
+    assert rule_files.test(file).failures == []
 
 
 def test_presets_stand_in_unit_tests(tmp_path: Path) -> None:

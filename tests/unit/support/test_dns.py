@@ -222,7 +222,7 @@ def no_getaddrinfo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def hang(host: str, *args: object, **settings: object) -> object:
         if host in ("127.0.0.1", "::1"):
             return real(host, *args, **settings)  # type: ignore[arg-type]
-        release.wait(5)
+        release.wait(PATIENCE / 2)
         raise OSError("released")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)

@@ -9,20 +9,29 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Vector, evaluate
 from chainwatch.promql.series import STALE, Labels, Metadata
 from chainwatch.promql.syntax import Matcher, RangeSelector, Selector, walk
-from chainwatch.tsdb.model import HOUR, TsdbLimits
+from chainwatch.tsdb.model import HOUR, Batch, TsdbLimits
+from chainwatch.tsdb.room import Sender
+from chainwatch.tsdb.stored import StoredSeries
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000_000
 
 
 def labels(name: str, **others: str) -> Labels:
     return Labels({"__name__": name, **others})
+
+
+def series_of(name: str, number: int, at: int = NOW) -> Batch:
+    return [(labels(name, n=str(n)), [at], [1.0]) for n in range(number)]
 
 
 def matchers(text: str) -> tuple[Matcher, ...]:
@@ -68,6 +77,16 @@ def test_bad_samples_are_refused_with_the_reason_and_harm_nothing(
     assert (result.accepted, result.refused, result.examples) == (1, {reason: 1}, {reason: labels("a")})
     assert result.changed == [labels("b")]
     assert ask(tsdb, "a") == {labels("a"): 1}
+
+
+def test_after_the_clock_was_set_back_samples_of_now_take_the_place_of_later_ones() -> None:
+    tsdb, a, b, ahead = Tsdb(), labels("a"), labels("b"), NOW + 240_000
+    tsdb.append([(a, [NOW, ahead], [1.0, 2.0]), (b, [ahead], [1.0])], ahead)
+    others = tsdb.append([(b, [NOW + 5], [3.0])], NOW + 6)  # by the clock of another machine
+    assert others.refused == {"out of order": 1}
+    assert not tsdb.append([(a, [NOW + 7], [3.0]), (b, [NOW + 7], [4.0])], NOW + 7).refused
+    found = {series.labels: [list(part) for part in series.samples] for series in tsdb.select(())}
+    assert found == {a: [[NOW, NOW + 7], [1.0, 3.0]], b: [[NOW + 7], [4.0]]}
 
 
 def test_the_same_sample_again_is_accepted_and_changes_nothing() -> None:
@@ -238,13 +257,13 @@ def test_a_slow_pattern_holds_up_no_append(monkeypatch: pytest.MonkeyPatch) -> N
 
     def slow(matcher: Matcher, value: str) -> bool:
         begun.set()
-        return go_on.wait(10)
+        return go_on.wait(PATIENCE)
 
     chosen = matchers('{__name__=~"a.*"}')
     monkeypatch.setattr(Matcher, "takes", slow)
     thread = threading.Thread(target=tsdb.select, args=(chosen,))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(PATIENCE)
     taken = threading.Thread(target=tsdb.append, args=([(labels("a"), [NOW + 1], [1.0])], NOW))
     taken.start()
     taken.join(5)
@@ -300,6 +319,39 @@ def test_where_memory_is_full_there_are_no_new_series() -> None:
     tsdb = Tsdb(TsdbLimits(bytes=3_500))
     result = tsdb.append([(labels("a", x=str(n)), [NOW], [1.0]) for n in range(5)], NOW)
     assert (result.accepted, result.refused) == (3, {"memory is full": 2})
+
+
+def test_nobody_fills_more_than_their_share() -> None:
+    tsdb = Tsdb(TsdbLimits(series=10, bytes=1_000_000))
+    much, little = Sender("much", 0.9, 0.5), Sender("little", 0.9, 0.5)
+    assert tsdb.append(series_of("a", 8), NOW, much).accepted == 5
+    assert tsdb.append(series_of("b", 8), NOW, little).refused == {"too many series": 4}
+    assert tsdb.append(series_of("c", 8), NOW).accepted == 1
+
+
+def test_what_was_restored_counts_for_who_adds_to_it() -> None:
+    tsdb = Tsdb(TsdbLimits(series=10))
+    sender = Sender("one", 0.9, 0.5)
+    restored = [StoredSeries(one, HOUR) for one, _, _ in series_of("a", 4)]
+    for one in restored:
+        one.append(NOW, 1.0)
+    tsdb.restore(restored)
+    tsdb.append(series_of("a", 4, NOW + 1), NOW, sender)
+    assert tsdb.append(series_of("b", 4), NOW, sender).accepted == 1
+    assert tsdb.append(series_of("c", 4), NOW, Sender("two", 0.9, 0.5)).accepted == 4
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["one", "two"]), st.integers(0, 3), st.integers(1, 200)), max_size=12)
+)
+def test_what_is_counted_is_what_there_is(appends: list[tuple[str, int, int]]) -> None:
+    tsdb = Tsdb()
+    for name, number, samples in appends:
+        times = range(NOW + 1, NOW + 1 + samples)
+        tsdb.append([(labels("m", n=str(number)), times, [1.5] * samples)], NOW, Sender(name))
+    assert tsdb.bytes == sum(one.bytes for one in tsdb.select(matchers("m")))
+    tsdb.expire(NOW + 2 * HOUR)
+    assert set(tsdb.room.bytes.values()) | set(tsdb.room.series.values()) <= {0}
 
 
 def test_a_series_holds_no_more_samples_than_the_limit() -> None:

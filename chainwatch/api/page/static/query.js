@@ -1,15 +1,13 @@
-/* Draws a query's result over time from the table beside it; without this file the table is there to read. */
+/* Draws values over time from the table beside each chart; without this file the table is there to read. */
 (() => {
   "use strict";
   const HEIGHT = 280;
-  const place = document.querySelector("[data-query-chart]");
-  if (!place) return;
-  const table = place.parentElement.querySelector("table");
-  const names = [...table.querySelectorAll("th[data-series]")].map((cell) => cell.textContent);
   const moment = (seconds) => new Date(seconds * 1000).toISOString();
   const number = (text) => { const found = Number(text); return Number.isFinite(found) ? found : null; };
 
-  const draw = () => {
+  const draw = (place) => {
+    const table = place.parentElement.querySelector("table");
+    const names = [...table.querySelectorAll("th[data-series]")].map((cell) => cell.textContent);
     const at = [], values = names.map(() => []);
     for (const row of table.querySelectorAll("tr[data-at]")) {
       at.push(Number(row.dataset.at));
@@ -36,8 +34,9 @@
     }, [at, ...values], place);
   };
 
-  draw();
-  addEventListener("resize", () => place.plot?.setSize({ width: place.clientWidth, height: HEIGHT }));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  const places = () => document.querySelectorAll("[data-query-chart]"), all = () => places().forEach(draw);
+  all();
+  addEventListener("resize", () => places().forEach((one) => one.plot?.setSize({ width: one.clientWidth, height: HEIGHT })));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+  new MutationObserver(all).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 })();

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0047"
-down_revision = "0041"
+down_revision = "0043"
 
 
 def upgrade() -> None:

@@ -1,6 +1,7 @@
 """Discord messages within Discord's limits, and every answer that Discord or something in its place gives."""
 
 import asyncio
+import contextlib
 import gzip
 import json
 import logging
@@ -314,6 +315,26 @@ async def test_a_rate_limit_that_is_used_up_is_waited_for(
     await _deliver(provider)
     first, second = server.requests
     assert second.arrived_at - first.arrived_at >= 0.19
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(204, headers={"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "0.3"}),
+        Answer(429, '{"retry_after": 0.3}'),
+    ],
+    ids=["used up", "refused"],
+)
+async def test_receivers_that_share_a_webhook_share_its_rate_limit(
+    server: Receiver, transport: Transport, answer: Answer
+) -> None:
+    ops, oncall = (DiscordProvider(_settings(server.url, allow_private=True), transport) for _ in range(2))
+    server.script.append(answer)
+    with contextlib.suppress(DeliveryError):
+        await _deliver(ops)
+    await _deliver(oncall)
+    first, second = server.requests
+    assert second.arrived_at - first.arrived_at >= 0.29
 
 
 async def test_an_absurd_rate_limit_delays_one_message_and_not_all_that_come_s8(

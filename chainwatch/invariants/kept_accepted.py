@@ -1,0 +1,96 @@
+"""What values are compared with, kept in memory: those that were read first, and those that somebody accepted since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from chainwatch.checker.invariants.invariant import Invariant, Values
+from chainwatch.invariants.as_of import AsOf
+from chainwatch.store import accepted_values
+from chainwatch.store.accepted_values import AS_OF, BY_NOBODY, Accepted
+from chainwatch.store.invariants import Check
+
+
+class KeptAccepted:
+    """The accepted values of all invariants. Every transaction of the pipeline is to `begin`, as in `KeptTransfers`."""
+
+    def __init__(self) -> None:
+        self._as_of = AsOf(AS_OF)
+        self._kept: dict[str, list[Accepted]] | None = None
+        self._known: set[tuple[str, str, int, float]] | None = None
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction, before anything is changed."""
+        if self._kept and not self._as_of.begin(connection):
+            self._kept = None
+
+    def accepted_since(self, connection: sa.Connection) -> set[str]:
+        """Return the invariants for which somebody has accepted values since this was asked last; at first, none."""
+        if self._kept is not None and self._known is not None:
+            return set()
+        by_people = {
+            (one.name, one.network, one.block, one.accepted_at)
+            for some in self._loaded(connection).values()
+            for one in some
+            if one.author != BY_NOBODY
+        }
+        known, self._known = self._known, by_people
+        return set() if known is None else {name for name, *_ in by_people - known}
+
+    def values_for(
+        self, connection: sa.Connection, invariant: Invariant, check: Check, values: Values
+    ) -> Mapping[str, Any] | None:
+        """Return with which values those of ``check`` are compared; None where these are earlier than all.
+
+        Where nothing was read before, they are kept as what was read first.
+        """
+        kept = self._loaded(connection)
+        reads = invariant.reads_hash
+        known = [one for one in kept.get(invariant.name, ()) if one.reads == reads]
+        at = (check.timestamp, check.network, check.block)
+        if known:
+            before = [one for one in known if (one.timestamp, one.network, one.block) <= at]
+            return before[-1].content if before else None
+        content = {one.name: values[one.name] for one in invariant.values}
+        place = (invariant.name, check.network, check.block, check.timestamp)
+        first = Accepted(*place, reads, content, BY_NOBODY, float(check.timestamp))
+        self.forget(connection, [invariant.name])
+        accepted_values.save(connection, first)
+        self._as_of.change()
+        kept[invariant.name] = [first]
+        return content
+
+    def forget(self, connection: sa.Connection, names: Iterable[str]) -> None:
+        """Delete what is accepted for ``names``."""
+        for name in names:
+            if self._loaded(connection).pop(name, None) is not None:
+                accepted_values.forget(connection, name)
+                self._as_of.change()
+
+    def roll_back(
+        self, connection: sa.Connection, network: str, block: int, since: int | None, names: Iterable[str]
+    ) -> None:
+        """Delete what was read first in blocks of ``network`` after ``block``.
+
+        Of ``names``, which read other networks too, that is all that was read first after the time ``since``, if known.
+        """
+        accepted_values.roll_back(connection, network, block)
+        self._as_of.change()
+        self._kept = None
+        for name in names:
+            first = self._loaded(connection).get(name, [])
+            if since is not None and len(first) == 1 and first[0].timestamp > since and not first[0].author:
+                self.forget(connection, [name])
+
+    def commit(self, connection: sa.Connection) -> None:
+        """Have them kept after this transaction, once it is committed."""
+        if self._kept:
+            self._as_of.commit(connection)
+
+    def _loaded(self, connection: sa.Connection) -> dict[str, list[Accepted]]:
+        if self._kept is None:
+            self._kept = accepted_values.load(connection)
+        return self._kept

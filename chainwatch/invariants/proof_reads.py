@@ -1,0 +1,88 @@
+"""Verifies the proofs with which withdrawals were proven to a portal once more, apart from the portal's own code."""
+
+from __future__ import annotations
+
+from chainwatch.chain.errors import NodeError
+from chainwatch.chain.pool import Pool
+from chainwatch.chain.rpc import Endpoint
+from chainwatch.chain.state import ContractCall, Outcome, Unread, read_state
+from chainwatch.chain.traces import read_calls
+from chainwatch.chain.transactions import read_transactions
+from chainwatch.checker.invariants.heuristics import ProofCheck
+from chainwatch.checker.protocols import op_stack
+from chainwatch.checker.protocols.op_stack import ProveCall, proof_faults
+from chainwatch.model import Header, RawLog
+from chainwatch.support.keccak import keccak256
+
+_WORD = 32
+_FACTORY, _GAME_AT, _ROOT, _ORACLE, _OUTPUT = (
+    keccak256(one.encode())[:4]
+    for one in (
+        "disputeGameFactory()",
+        "gameAtIndex(uint256)",
+        "rootClaim()",
+        "l2Oracle()",
+        "getL2Output(uint256)",
+    )
+)
+
+
+async def proof_fault(pool: Pool, check: ProofCheck, log: RawLog) -> str:
+    """Return what is wrong with the proof of a withdrawal that was proven in ``log``, or why that is not known.
+
+    Empty where nothing is wrong. Raises ``ChainError`` for what cannot be read now.
+    """
+    call, reason = await _call_of(pool, check, log)
+    if call is None:
+        return f"unverifiable: {reason}"
+    claimed = await _claimed(pool, check, call)
+    if claimed is None:
+        return "unverifiable: game_read_error: the portal names no output root for its proof"
+    return "; ".join(proof_faults(call, claimed))
+
+
+async def _call_of(pool: Pool, check: ProofCheck, log: RawLog) -> tuple[ProveCall | None, str]:
+    """Return the call that proved the withdrawal, out of the calldata or, where it is not there, out of a trace."""
+    wanted = log.topics[1]
+    (transaction,) = await read_transactions(pool, [log])
+    found = op_stack.prove_call(transaction.input or b"", wanted)
+    if found is not None:
+        return found, ""
+    try:
+        calls = await read_calls(pool, log.tx_hash, check.portal)
+    except NodeError as error:
+        return None, f"trace_unavailable: {error}"
+    for data in calls:
+        if (found := op_stack.prove_call(data, wanted)) is not None:
+            return found, ""
+    if any(data.startswith(op_stack.PROVE_SELECTOR) for data in calls):
+        return None, "decode_error: the call that proved it is of another form"
+    return None, "no_prove_call_found: no call of the portal proves it in a form that is known"
+
+
+async def _claimed(pool: Pool, check: ProofCheck, call: ProveCall) -> bytes | None:
+    """Return the output root against which it was proven; None where the portal has neither games nor outputs there."""
+    head = await pool.ask(Endpoint.head)
+    factory, oracle = await _words(pool, head, (check.portal, _FACTORY), (check.portal, _ORACLE))
+    position = call.position.to_bytes(_WORD)
+    if factory:
+        (game,) = await _words(pool, head, (factory[12:_WORD], _GAME_AT + position))
+        if len(game) != 3 * _WORD:
+            return None
+        (root,) = await _words(pool, head, (game[-20:], _ROOT))
+        return root if len(root) == _WORD else None
+    if oracle:
+        (output,) = await _words(pool, head, (oracle[12:_WORD], _OUTPUT + position))
+        return output[:_WORD] if len(output) == 3 * _WORD else None
+    return None
+
+
+async def _words(pool: Pool, block: Header, *calls: tuple[bytes, bytes]) -> list[bytes]:
+    """Return what contracts return to ``calls`` (address, data); nothing for one that reverts. Raises ``ChainError``."""
+    return [_returned(one) for one in await read_state(pool, block, [ContractCall(*call) for call in calls])]
+
+
+def _returned(outcome: Outcome) -> bytes:
+    if isinstance(outcome, Unread):
+        raise outcome.error
+    return outcome if isinstance(outcome, bytes) else b""

@@ -1,0 +1,73 @@
+"""How much of what may be kept is used, by who sent it, and who may begin a series."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from chainwatch.promql.series import Labels
+from chainwatch.tsdb.model import Reason, TsdbLimits
+
+RESTORED = "restored"
+"""In place of a sender: of series from before the start, to which nobody has added yet."""
+
+
+class Sender(NamedTuple):
+    """Who sends samples: begins series while all use less than ``share`` of what may be kept, and it alone ``own_share``."""
+
+    name: str
+    share: float = 1.0
+    own_share: float = 1.0
+
+
+OWN = Sender("own")
+"""This process, which may fill all."""
+
+
+class Room:
+    """Series, and the bytes that they take, by the names of their senders."""
+
+    def __init__(self) -> None:
+        self.series: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+
+    @property
+    def total_bytes(self) -> int:
+        """The bytes of all series."""
+        return self.bytes.total()
+
+    def add(self, sender: str, size: int) -> None:
+        """Note a new series."""
+        self.series[sender] += 1
+        self.bytes[sender] += size
+
+    def remove(self, sender: str, size: int) -> None:
+        """Note that a series is gone."""
+        self.series[sender] -= 1
+        self.bytes[sender] -= size
+
+    def refusal(self, sender: Sender, limits: TsdbLimits) -> Reason | None:
+        """Return why no series can begin, None where one can.
+
+        Nobody's share counts what was restored: of whom it is will be known once samples are added to it.
+        """
+        for used, most, reason in _used(self, limits):
+            restored = used[RESTORED]
+            if used.total() >= most * sender.share:
+                return reason
+            if used[sender.name] >= (most - restored) * sender.own_share:
+                return reason
+        return None
+
+
+def refusal(labels: Labels, limits: TsdbLimits) -> Reason | None:
+    """Return why no series can have these labels, None where one can."""
+    if len(labels) > limits.labels:
+        return "too many labels"
+    if any(len(text) > limits.label_characters for pair in labels.pairs for text in pair):
+        return "label too long"
+    return None
+
+
+def _used(room: Room, limits: TsdbLimits) -> tuple[tuple[Counter[str], int, Reason], ...]:
+    return (room.series, limits.series, "too many series"), (room.bytes, limits.bytes, "memory is full")

@@ -1,0 +1,147 @@
+"""What is compared with accepted values: those that were read first, until somebody accepts others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from chainwatch.alerting.engine.alert_engine import AlertEngine
+from chainwatch.alerting.policy.policies import Policies
+from chainwatch.operations.accepted_values import accept_values
+from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Conflict, NotFound
+from chainwatch.operations.invariants import show_invariant
+from chainwatch.store import accepted_values
+from tests.unit.invariants.test_checker import BACKED, FLOOR, SAFE, Chains, plan_of
+
+SAME: dict[str, Any] = {**FLOOR, "assert": "is_accepted(funds)"}
+RAISED = ("InvariantViolated", 1_030, None, "")
+
+
+def accept(chains: Chains, name: str = "same") -> None:
+    accept_values(chains.connection, context(chains), 5_000.0, name=name, author="carol")
+
+
+def context(chains: Chains) -> Context:
+    settings = chains.checker.settings
+    return Context(settings, AlertEngine([], {}, 0, Policies.of(settings)), ())
+
+
+def test_an_alert_goes_on_until_the_value_is_back_whatever_the_check_before(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 7), (3, 8), (4, 8)):
+        chains.step(number, funds)
+    assert chains.raised == [RAISED]
+    annotations = chains.alerts.signals[0].annotations
+    assert annotations["accepted"] == "funds = 7"
+    assert annotations["description"].startswith(
+        "funds = 8 (accepted: funds = 7) at block 3 of alpha; it held"
+    )
+    chains.step(5, 7)
+    assert chains.raised == [RAISED, ("InvariantViolated", 1_030, 1_050, "holds again")]
+
+
+def test_somebody_accepts_what_was_read_last_and_the_alert_ends_at_the_next_block(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 7), (3, 8), (4, 9)):
+        chains.step(number, funds)
+    view = accept_values(connection, context(chains), 5_000.0, name="same", author="carol")
+    assert (view.values, view.block, view.author, view.accepted_at) == ("funds = 9", 4, "carol", 5_000.0)
+    chains.mine(5)
+    (ended,) = chains.alerts.signals[1:]
+    assert (ended.reason, ended.starts_at) == ("accepted", 1_030)
+    chains.step(5, 9)
+    chains.step(6, 7)
+    assert chains.raised[2:] == [("InvariantViolated", 1_060, None, "")]
+    shown = show_invariant(connection, context(chains), 5_000.0, name="same")
+    assert shown.accepted == view
+
+
+def test_what_changes_again_before_it_is_accepted_goes_on_firing(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 7), (3, 8)):
+        chains.step(number, funds)
+    chains.mine(4)
+    accept(chains)
+    chains.answer(lambda _name, _block: {"funds": 9})
+    assert chains.raised[-1] == ("InvariantViolated", 1_040, None, "")
+
+
+@pytest.mark.parametrize("changed", ["severity", "value"])
+def test_a_changed_configuration_keeps_what_is_accepted_of_the_same_value(
+    connection: sa.Connection, changed: str
+) -> None:
+    Chains(connection, plan_of(same=SAME)).step(1, 7)
+    value = {"network": "alpha", "address": "0x" + "77" * 20, "balance": True}
+    other = {"severity": "P3"} if changed == "severity" else {"values": {"funds": value}}
+    chains = Chains(connection, plan_of(same={**SAME, **other}))
+    chains.step(2, 8)
+    assert len(chains.raised) == (changed == "severity")
+    gone = Chains(connection, plan_of(floor=FLOOR))
+    gone.step(3, 10)
+    assert accepted_values.load(connection) == {}
+
+
+def test_a_reorg_drops_what_was_read_first_in_a_block_that_is_gone(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR, same=SAME))
+    chains.mine(1)
+    chains.step(2, 17)
+    chains.step(2, 18, fork=1, back_to=1)
+    chains.step(3, 18)
+    assert chains.raised == []
+    accept(chains)
+    chains.step(3, 18, fork=1, back_to=2)
+    chains.step(4, 17)
+    assert chains.raised == [("InvariantViolated", 1_040, None, "")]
+
+
+def test_a_reorg_of_another_network_drops_what_was_read_first_with_it(connection: sa.Connection) -> None:
+    values = {**BACKED["values"]}
+    chains = Chains(connection, plan_of(same={"values": values, "assert": "is_accepted(minted)"}))
+
+    def answer(minted: int) -> None:
+        chains.answer(lambda _name, _block: {"locked": 5}, "alpha")
+        chains.answer(lambda _name, _block: {"minted": minted}, "beta")
+
+    def mine(number: int, minted: int, fork: int = 0, back_to: int | None = None) -> None:
+        chains.mine(number)
+        chains.mine(number, "beta", fork, back_to)
+        answer(minted)
+
+    chains.mine(1, "beta")
+    mine(2, 7)
+    mine(3, 7)
+    assert [one[0].content["minted"] for one in accepted_values.load(connection).values()] == [7]
+    chains.mine(2, "beta", fork=1, back_to=1)
+    answer(8)
+    for number in (3, 4, 5):
+        mine(number, 8, fork=1)
+    assert [one[0].content["minted"] for one in accepted_values.load(connection).values()] == [8]
+    assert chains.raised == []
+
+
+def test_arrays_are_the_same_in_any_order(connection: sa.Connection) -> None:
+    owners = {"network": "alpha", "address": SAFE, "call": "function getOwners() view returns (address[])"}
+    chains = Chains(connection, plan_of(same={"values": {"owners": owners}, "assert": "is_accepted(owners)"}))
+    some = ["0x" + digit * 40 for digit in "123"]
+    for number, found in enumerate((some, some[::-1], some[:2], [*some, some[0]], some), 1):
+        chains.mine(number)
+        chains.answer(lambda _name, _block, f=found: {"owners": f})  # type: ignore[misc]
+    assert chains.raised == [RAISED, ("InvariantViolated", 1_030, 1_050, "holds again")]
+
+
+def test_what_cannot_be_accepted_is_refused_with_the_reason(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR, same=SAME))
+    with pytest.raises(NotFound, match="did you mean"):
+        accept(chains, "sane")
+    with pytest.raises(Conflict, match="compares with no accepted value, or no check"):
+        accept(chains)
+    chains.step(1, 10)
+    with pytest.raises(Conflict, match="compares with no accepted value"):
+        accept(chains, "floor")
