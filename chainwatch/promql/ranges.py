@@ -68,12 +68,13 @@ def evaluate_together(evaluation: Evaluation, node: Node, times: Ints) -> Iterat
     size = _times_together(evaluation, node)
     for first in range(0, len(times), size):
         some = times[first : first + size]
+        together = Together(evaluation, some)
         with np.errstate(all="ignore"):
-            together = Together(evaluation, some)
             if type_of(node) == SCALAR:
-                yield some, [together.row(Labels(), together.numbers(node))]
+                rows = [together.row(Labels(), together.numbers(node))]
             else:
-                yield some, together.rows(node)
+                rows = together.rows(node)
+        yield some, rows
 
 
 def is_faster_together(evaluation: Evaluation, node: Node, count: int) -> bool:
