@@ -15,7 +15,9 @@ from tests.support.anvil import Anvil, AnvilError, find_or_install
 from tests.support.missing import missing
 from tests.support.postgres import PostgresError, PostgresServer
 
-hypothesis.settings.register_profile("shared machine", deadline=None)  # speed is measured by scripts/bench
+hypothesis.settings.register_profile(  # speed is measured by scripts/bench
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("shared machine")
 
 if (

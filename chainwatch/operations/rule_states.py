@@ -12,13 +12,12 @@ from chainwatch.alerting.policy.lifecycle import fingerprint
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
-from chainwatch.operations.rules import group_of
-from chainwatch.promql.errors import ParseError
+from chainwatch.operations.rules import groups_of
 from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import Labels
 from chainwatch.rules.evaluation import Alert
 from chainwatch.rules.model import AlertingRule, Rule
-from chainwatch.rules.placed import PlacedGroup, rule_keys, with_distinct_names
+from chainwatch.rules.placed import rule_keys, with_distinct_names
 from chainwatch.rules.status import GroupStatus, Health, RuleStatus
 from chainwatch.store import rule_alerts, rule_statuses
 from chainwatch.store.alerting import alerts as stored_alerts
@@ -103,7 +102,8 @@ def groups(connection: sa.Connection, context: Context) -> Sequence[GroupStatus]
 
 
 def _stored(connection: sa.Connection, context: Context) -> Iterator[GroupStatus]:
-    placed = [*(context.plan.rule_groups if context.plan else ()), *_made(context)]
+    created, _ = groups_of(context.created.rules)  # the others are not evaluated either
+    placed = [*(context.plan.rule_groups if context.plan else ()), *created]
     if not placed:
         return
     unresolved = [alert for alert, _ in stored_alerts.unresolved(connection) if alert.source == "rule"]
@@ -148,14 +148,6 @@ def _value(annotations: Mapping[str, str]) -> float:
         return float(annotations.get("value", ""))
     except ValueError:
         return float("nan")
-
-
-def _made(context: Context) -> Iterator[PlacedGroup]:
-    for rule in context.created.rules:
-        try:
-            yield group_of(rule)
-        except ParseError:
-            continue  # it is not evaluated either
 
 
 def _rules(found: Iterable[GroupStatus]) -> Iterator[tuple[GroupStatus, RuleStatus]]:

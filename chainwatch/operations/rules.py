@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -156,8 +156,19 @@ def delete_rule(connection: sa.Connection, context: Context, now: float, name: s
     return DeletedRule(name)
 
 
-def group_of(rule: StoredRule) -> PlacedGroup:
-    """Return the group as which a rule is evaluated. Raises ``ParseError`` where this version reads no such query."""
+def groups_of(rules: Iterable[StoredRule]) -> tuple[list[PlacedGroup], list[tuple[str, ParseError]]]:
+    """Return the groups as which rules are evaluated, and the names of those whose queries this version does not read."""
+    groups: list[PlacedGroup] = []
+    unreadable: list[tuple[str, ParseError]] = []
+    for rule in rules:
+        try:
+            groups.append(_group_of(rule))
+        except ParseError as error:
+            unreadable.append((rule.name, error))
+    return groups, unreadable
+
+
+def _group_of(rule: StoredRule) -> PlacedGroup:
     alerting = AlertingRule(
         rule.name,
         parse(rule.query),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import sqlalchemy as sa
@@ -12,8 +12,7 @@ import structlog
 from chainwatch.alert_model import Alert as StoredAlert
 from chainwatch.alerting.policy.severities import Severities
 from chainwatch.monitor.companions import Running
-from chainwatch.operations.rules import group_of
-from chainwatch.promql.errors import ParseError
+from chainwatch.operations.rules import groups_of
 from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.series import NAME, Labels
 from chainwatch.promql.syntax import Matcher
@@ -194,12 +193,11 @@ class RuleManager:
         return found
 
 
-def _readable(rules: Iterable[StoredRule]) -> Iterator[PlacedGroup]:
-    for rule in rules:
-        try:
-            yield group_of(rule)
-        except ParseError as error:
-            _log.error("a rule that was created is not evaluated", rule=rule.name, reason=str(error)[:500])
+def _readable(rules: Iterable[StoredRule]) -> list[PlacedGroup]:
+    groups, unreadable = groups_of(rules)
+    for name, error in unreadable:
+        _log.error("a rule that was created is not evaluated", rule=name, reason=str(error)[:500])
+    return groups
 
 
 def _fail(failed: asyncio.Future[None], error: BaseException) -> None:

@@ -123,7 +123,11 @@ def refusal_of(file: Path, content: bytes) -> str | None:
 @given(content=either(st.lists(entries, max_size=3)))
 @example(content=[event([{"name": "a", "type": "uint8[1000000]"}] * 2)])
 @example(content=[event([FIELD] * 5_000)])
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_an_abi_file_is_used_or_refused_with_a_reason(tmp_path: Path, content: Any) -> None:
     reason = refusal_of(tmp_path / "abi.json", json.dumps(content).encode())
     assert reason is None or 0 < len(reason.encode()) < 3_000  # a person must be able to read it
@@ -171,7 +175,11 @@ toml_values = st.one_of(
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_a_configuration_is_used_or_refused_with_lines(tmp_path: Path, data: st.DataObject) -> None:
     lines = SHIPPED.splitlines()
     keys = [i for i, line in enumerate(lines) if " = " in line and not line.startswith("# ")]

@@ -45,7 +45,10 @@ def is_hidden_by(resolved: Raised, raised: Raised) -> bool:
 
 @given(data=st.data(), world=worlds())
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=PHASES,
 )
 def test_what_was_resolved_stays_so_and_hides_nothing_else(
     engine: sa.Engine, data: st.DataObject, world: World

@@ -344,7 +344,10 @@ def of_orphaned_events(alerts: set[Any], orders: Sequence[Sequence[Item]]) -> se
 
 @given(data=st.data(), world=worlds())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=PHASES,
 )
 def test_live_after_a_change_equals_a_replay_with_the_new_configuration(
     engine: sa.Engine, data: st.DataObject, world: World
@@ -355,7 +358,10 @@ def test_live_after_a_change_equals_a_replay_with_the_new_configuration(
 
 @given(data=st.data(), world=worlds(max_transfers=2))
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=PHASES,
 )
 def test_the_same_on_postgresql(postgres_engine: sa.Engine, data: st.DataObject, world: World) -> None:
     """S7."""

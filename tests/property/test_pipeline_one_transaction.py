@@ -118,7 +118,11 @@ def crash(connection: sa.Connection, statement: int, job: Any) -> bool:
 
 
 @given(history=histories())
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_the_same_blocks_leave_the_same_rows_on_sqlite_and_on_postgresql(
     engine: sa.Engine, postgres_engine: sa.Engine, history: tuple[World, list[list[Item]]]
 ) -> None:

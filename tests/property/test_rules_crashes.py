@@ -59,7 +59,11 @@ def alerts_after(
 
 
 @given(STEPS, st.lists(st.integers(0, 13), max_size=3))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_a_crash_changes_no_alert(steps: list[Step], crashes: list[int]) -> None:
     assert alerts_after(steps, crashes) == alerts_after(steps)
 
@@ -71,7 +75,11 @@ def test_order_and_repetition_of_pushes_change_no_alert(steps: list[Step]) -> No
 
 
 @given(STEPS, st.lists(st.integers(0, 13), min_size=1, max_size=3))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 def test_a_database_that_refuses_loses_no_alert_that_fires(
     monkeypatch: pytest.MonkeyPatch, steps: list[Step], refused: list[int]
 ) -> None:

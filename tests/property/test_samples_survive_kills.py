@@ -58,7 +58,11 @@ def held(tsdb: Tsdb, since: int) -> Samples:
     return found
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.integers(0, 2**32))
 def test_what_was_acknowledged_is_there(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
     asyncio.run(_play(tmp_path_factory.mktemp("samples") / "chainwatch.db", random.Random(seed)))

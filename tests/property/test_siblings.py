@@ -219,7 +219,10 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @given(data=st.data(), world=worlds(max_transfers=3), pick=PICKS)
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=PHASES,
 )
 def test_after_a_change_siblings_that_were_not_watched_count_as_in_a_replay(
     engine: sa.Engine, data: st.DataObject, world: World, pick: str
@@ -230,7 +233,10 @@ def test_after_a_change_siblings_that_were_not_watched_count_as_in_a_replay(
 
 @given(data=st.data(), world=worlds(max_transfers=2), pick=PICKS)
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], phases=PHASES
+    max_examples=3,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=PHASES,
 )
 def test_the_same_on_postgresql(
     postgres_engine: sa.Engine, data: st.DataObject, world: World, pick: str

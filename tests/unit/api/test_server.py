@@ -331,7 +331,7 @@ async def test_an_address_in_use_is_tried_again(monkeypatch: pytest.MonkeyPatch)
         settings = ApiSettings(listen=f"127.0.0.1:{port}")
         with capture_logs() as logs:
             task = asyncio.create_task(server.serve(settings, web.Application()))
-            await asyncio.sleep(0.1)
+            await eventually(lambda: logs)
             assert [line["event"] for line in logs] == ["the API does not listen; trying again"]
             assert "in use" in logs[0]["reason"]
             taken.close()
@@ -415,7 +415,7 @@ async def test_a_certificate_that_cannot_be_used_is_tried_again(
         settings = ApiSettings(tls_certificate=file, tls_key=certificate[1])
         with capture_logs() as logs:
             task = asyncio.create_task(server.serve(settings, web.Application()))
-            await asyncio.sleep(0.05)
+            await eventually(lambda: logs)
             assert not task.done()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -29,14 +29,14 @@ async def name_of(endpoint: Endpoint) -> str:
 
 async def test_the_first_usable_endpoint_is_asked(nodes: list[FakeNode]) -> None:
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
-        await asyncio.sleep(0.05)
+        await pool.all_tried()
         assert (await pool.ask(name_of)).startswith("net[0] ")
         assert [endpoint.state for endpoint in pool.endpoints] == ["ok", "ok"]
 
 
 async def test_http_endpoints_are_asked_before_websockets(nodes: list[FakeNode]) -> None:
     async with open_pool(network_settings(nodes[0].ws_url, nodes[1].http_url)) as pool:
-        await asyncio.sleep(0.05)
+        await pool.all_tried()
         assert (await pool.ask(name_of)).startswith("net[1] ")
         assert [endpoint.kind for endpoint in pool.endpoints] == ["websocket", "http"]
 
@@ -51,7 +51,7 @@ async def test_a_failed_question_goes_to_the_next_and_its_endpoint_is_set_aside_
         return endpoint.name
 
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
-        await asyncio.sleep(0.05)
+        await pool.all_tried()
         assert (await pool.ask(fail_first)).startswith("net[1] ")
         first = pool.endpoints[0]
         assert (first.state, first.errors, first.last_error) == ("down" if set_aside else "ok", 1, "bad")
@@ -75,7 +75,7 @@ async def test_a_patient_question_outlasts_an_outage(nodes: list[FakeNode]) -> N
             await pool.ask(Endpoint.head)
         with pytest.raises(Unavailable, match="no endpoint is usable now"):
             await pool.ask(Endpoint.head)
-        asking = asyncio.create_task(pool.ask(Endpoint.head, patience=5))
+        asking = asyncio.create_task(pool.ask(Endpoint.head, patience=PATIENCE))
         await asyncio.sleep(0.1)
         await node.start()
         assert (await asking).number == 0
@@ -101,15 +101,14 @@ async def test_an_endpoint_that_cannot_be_reached_at_first_is_used_when_it_comes
     async with open_pool(network_settings(nodes[0].http_url)) as pool:
         assert pool.endpoints[0].state == "down"
         await nodes[0].start()
-        assert (await pool.ask(Endpoint.head, patience=5)).number == 0
+        assert (await pool.ask(Endpoint.head, patience=PATIENCE)).number == 0
 
 
 async def test_one_endpoint_of_another_chain_is_refused_and_the_other_serves(nodes: list[FakeNode]) -> None:
     nodes[0].chain.chain_id = 2
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
-        assert (await pool.ask(name_of, patience=2)).startswith("net[1] ")
-        await asyncio.sleep(0.05)
-        assert pool.endpoints[0].state == "refused"
+        assert (await pool.ask(name_of, patience=PATIENCE)).startswith("net[1] ")
+        await eventually(lambda: pool.endpoints[0].state == "refused")
         assert "serves chain 2, but chain_id 1 is configured" in str(pool.endpoints[0].last_error)
 
 

@@ -85,7 +85,7 @@ class _Beating:
 
 
 async def _nothing_comes(server: Receiver) -> None:
-    await asyncio.sleep(0.05)  # a call under way
+    await asyncio.sleep(0.2)  # a call under way
     before = len(server.requests)
     await asyncio.sleep(0.1)
     assert len(server.requests) == before

@@ -20,6 +20,7 @@ from chainwatch.flows.checker import FlowChecker
 from chainwatch.model import Signal
 from chainwatch.monitor import checker_tasks
 from chainwatch.monitor import monitor as app
+from chainwatch.monitor.heartbeat import Health
 from chainwatch.monitor.monitor import Monitor
 from chainwatch.monitor.network_records import STATES_EVERY, is_news
 from chainwatch.operations.queries import STOPPED_AFTER
@@ -186,6 +187,20 @@ async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
     monkeypatch.setattr(app, "SELF_WATCH_EVERY", 0.01)
     passed = [0.0]
     clock = SteadyClock(lambda: 1_700_000_000 + passed[0], lambda: passed[0])
+    looked = 0
+    note = Health.note
+
+    def note_look(health: Health, *args: Any) -> None:
+        nonlocal looked
+        note(health, *args)
+        looked += 1
+
+    async def look() -> None:
+        """Wait until the monitor has watched itself once more, from beginning to end."""
+        before = looked
+        await eventually(lambda: looked >= before + 2)
+
+    monkeypatch.setattr(Health, "note", note_look)
     with closing(Database.open(f"sqlite:///{tmp_path / 'x.db'}", durable=False)) as database:
         async with open_session() as session:
             monitor = Monitor(plan, database, session, clock)
@@ -193,13 +208,13 @@ async def test_after_a_pause_of_the_process_silence_counts_from_its_end(
             await monitor.start()
             try:
                 await eventually(lambda: ("Watchdog", "") in firing(database))
-                await asyncio.sleep(0.1)
+                await look()
                 passed[0] += 60
-                await asyncio.sleep(0.1)
+                await look()
                 assert "NetworkBlind" not in {name for name, _ in firing(database)}
                 for _ in range(6):
                     passed[0] += 3
-                    await asyncio.sleep(0.1)
+                    await look()
                 assert "NetworkBlind" in {name for name, _ in firing(database)}
             finally:
                 await monitor.stop()

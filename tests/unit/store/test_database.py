@@ -22,7 +22,7 @@ from chainwatch.store import bulk, drivers
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.store.tables import deadlines
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[3]
 
@@ -123,6 +123,19 @@ async def test_writes_return_what_their_job_returns_once_it_is_committed(databas
     assert await all_numbers(database) == [1]
 
 
+async def holding_up(database: Database) -> tuple[asyncio.Future[object], threading.Event]:
+    """A write that has begun, and goes on once the event is set."""
+    has_begun, may_go_on = threading.Event(), threading.Event()
+
+    def hold(_: sa.Connection) -> None:
+        has_begun.set()
+        may_go_on.wait(PATIENCE)
+
+    write: asyncio.Future[object] = asyncio.ensure_future(database.write(hold))
+    await eventually(has_begun.is_set)
+    return write, may_go_on
+
+
 async def test_writes_that_wait_share_one_commit(database: Database) -> None:
     commits = 0
 
@@ -130,12 +143,10 @@ async def test_writes_that_wait_share_one_commit(database: Database) -> None:
         nonlocal commits
         commits += 1
 
-    gate = threading.Event()
-    first = asyncio.ensure_future(database.write(lambda _: gate.wait(PATIENCE)))
-    await asyncio.sleep(0.05)
+    first, gate = await holding_up(database)
     sa.event.listen(database._writer, "commit", count)
     others = [asyncio.ensure_future(database.write(putting(n))) for n in range(20)]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(first, *others)
 
@@ -231,9 +242,7 @@ async def test_when_the_database_itself_refuses_all_that_share_the_commit_are_re
 
 
 async def test_a_write_that_nobody_waits_for_any_more_is_not_begun(database: Database) -> None:
-    gate = threading.Event()
-    first = asyncio.ensure_future(database.write(lambda _: gate.wait(PATIENCE)))
-    await asyncio.sleep(0.05)
+    first, gate = await holding_up(database)
     given_up = asyncio.ensure_future(database.write(lambda c: c.execute(put(1))))
     await asyncio.sleep(0)
     given_up.cancel()
@@ -271,11 +280,9 @@ async def test_a_write_after_closing_is_refused_instead_of_never_answered(databa
 
 async def together(database: Database, *jobs: Callable[[sa.Connection], object]) -> list[object]:
     """Run ``jobs`` in one commit."""
-    gate = threading.Event()
-    first = asyncio.ensure_future(database.write(lambda _: gate.wait(PATIENCE)))
-    await asyncio.sleep(0.05)
+    first, gate = await holding_up(database)
     futures = [asyncio.ensure_future(database.write(job)) for job in jobs]
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0)
     gate.set()
     await first
     return list(await asyncio.gather(*futures, return_exceptions=True))

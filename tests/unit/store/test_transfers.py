@@ -78,7 +78,11 @@ schema.metadata.create_all(_engine)
 
 
 @given(st.dictionaries(st.text(), st.integers(-(2**255), 2**256 - 1)))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
+)
 def test_every_integer_of_the_evm_is_kept_exactly(facts: dict[str, int]) -> None:
     with _engine.connect() as connection:
         (stored,) = save(

@@ -26,7 +26,7 @@ from chainwatch.operations import access
 from chainwatch.operations.context import Context
 from chainwatch.store import access as store
 from chainwatch.store.database import Database
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.api.conftest import Served, Serving
 from tests.unit.api.test_identity import operating
 
@@ -327,12 +327,13 @@ async def test_an_answer_is_made_no_further_once_all_have_gone_who_wait_for_it()
     pages: KeptAnswers[str] = KeptAnswers(lambda: 0)
     begun: list[str] = []
     ended: list[str] = []
+    may_end = {name: asyncio.Event() for name in ("first", "alone", "again")}
 
     def making(name: str) -> Callable[[], Awaitable[str]]:
         async def make() -> str:
             begun.append(name)
             try:
-                await asyncio.sleep(0.05)
+                await may_end[name].wait()
             finally:
                 ended.append(name)
             return name
@@ -340,14 +341,17 @@ async def test_an_answer_is_made_no_further_once_all_have_gone_who_wait_for_it()
         return make
 
     first, second = (asyncio.ensure_future(pages.get(("a",), making("first"))) for _ in range(2))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: begun == ["first"])
     first.cancel()
+    await asyncio.sleep(0.01)
+    may_end["first"].set()
     assert await second == "first"  # one is left who waits
     alone = asyncio.ensure_future(pages.get(("b",), making("alone")))
-    await asyncio.sleep(0.01)
+    await eventually(lambda: begun == ["first", "alone"])
     assert ended == ["first"]
     alone.cancel()
     await asyncio.sleep(0)  # its making has not ended yet when another asks
+    may_end["again"].set()
     assert await pages.get(("b",), making("again")) == "again"
     assert ended == ["first", "alone", "again"]
     assert begun == ["first", "alone", "again"]
