@@ -76,8 +76,9 @@ class Call(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name among all calls, as ``GetAlerts``."""
-        words = self.path.replace("{", "").replace("}", "").removeprefix("/v1").strip("/").split("/")
+        """Its name among all calls, as ``GetAlerts``; of those at the root, ``GetRootAlerts``."""
+        path = self.path.removeprefix("/v1") if self.path.startswith("/v1/") else f"/root{self.path}"
+        words = path.replace("{", "").replace("}", "").strip("/").split("/")
         return self.method.capitalize() + "".join(word.title().replace("_", "") for word in words)
 
 

@@ -8,40 +8,14 @@ from typing import Any, get_origin
 
 import msgspec
 
+from chainwatch.api import openapi_samples
 from chainwatch.api.calls import LIMIT_MAX, Call
 from chainwatch.api.idempotency import HEADER, PATTERN
+from chainwatch.api.openapi_problems import EVERY_PROBLEM, PROBLEM, REFERENCE, problems
 from chainwatch.operations.checks import LAST_MOMENT
 
-_REFERENCE = "#/components/schemas/{name}"
 _JSON = "application/json"
-_PROBLEM = {
-    "type": "object",
-    "description": "A problem (RFC 9457). `detail` says what is wrong and how to fix it.",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer", "minimum": 400, "maximum": 599},
-        "detail": {"type": "string"},
-    },
-}
-_RETRY_AFTER = {
-    "Retry-After": {
-        "description": "Seconds until it is worth trying again",
-        "schema": {"type": "integer", "minimum": 1},
-    }
-}
-_CHALLENGE = {"WWW-Authenticate": {"description": "How to log in", "schema": {"type": "string"}}}
 _ETAG = {"ETag": {"description": "For If-None-Match", "required": True, "schema": {"type": "string"}}}
-_EVERY_PROBLEM: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "400": ("An argument cannot be used", {}),
-    "401": ("A token is needed, or this one is unknown", _CHALLENGE),
-    "403": ("The token's role may not do this, or the Host or Origin is foreign", {}),
-    "404": ("There is nothing of that name or number", {}),
-    "413": ("The body is too large", {}),
-    "429": ("Too many failed logins from this address", _RETRY_AFTER),
-    "503": ("The database refuses at present, or the request took too long", _RETRY_AFTER),
-}
 _WRITE_PROBLEMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "409": ("It cannot be done as things are, or the first request with this key is under way", {}),
     "415": ("The body is not declared as JSON", {}),
@@ -85,7 +59,7 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
     for call in calls:
         arguments = call.arguments
         (result, given), schemas = msgspec.json.schema_components(
-            [call.result, arguments], ref_template=_REFERENCE
+            [call.result, arguments], ref_template=REFERENCE
         )
         own = schemas[given["$ref"].rpartition("/")[2]]
         bounds = _BOUNDS if call.path.startswith("/v1/") else _BOUNDS_AT_ROOT
@@ -105,9 +79,9 @@ def describe(calls: Iterable[Call]) -> dict[str, Any]:
             "version": version("chainwatch"),
             "description": "Times are Unix seconds, lengths of time seconds.",
         },
-        "paths": paths,
+        "paths": paths | openapi_samples.paths(),
         "components": {
-            "schemas": {**components, "Problem": _PROBLEM},
+            "schemas": {**components, "Problem": PROBLEM},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}, {}],
@@ -126,23 +100,14 @@ def _operation(call: Call, own: dict[str, Any], given: dict[str, Any], result: A
         return {
             **described,
             "parameters": [_IDEMPOTENCY_KEY, *(_parameter(call, own, name) for name in call.path_arguments)],
-            "responses": {str(call.status): done, **_problems({**_EVERY_PROBLEM, **_WRITE_PROBLEMS})},
+            "responses": {str(call.status): done, **problems({**EVERY_PROBLEM, **_WRITE_PROBLEMS})},
         }
     same = {"description": "As the ETag in If-None-Match says", "headers": _ETAG}
     return {
         **described,
         "parameters": [_IF_NONE_MATCH, *(_parameter(call, own, name) for name in own["properties"])],
-        "responses": {"200": {**done, "headers": _ETAG}, "304": same, **_problems(_EVERY_PROBLEM)},
+        "responses": {"200": {**done, "headers": _ETAG}, "304": same, **problems(EVERY_PROBLEM)},
     }
-
-
-def _problems(of: Mapping[str, tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": {"$ref": _REFERENCE.format(name="Problem")}}}
-    problems = {
-        status: {"description": meaning, "content": content, **({"headers": headers} if headers else {})}
-        for status, (meaning, headers) in sorted(of.items())
-    }
-    return {**problems, "default": {"description": "Another problem", "content": content}}
 
 
 def _has_body(call: Call) -> bool:

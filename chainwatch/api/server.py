@@ -56,6 +56,7 @@ def companions(reload: Callable[[], None], engine: RuleEngine | None = None) -> 
 
 async def _serve_monitor(running: Running, reload: Callable[[], None], rules: RuleEngine) -> None:
     settings = running.plan.settings.api
+    clock = running.alerting.clock
     reads = Reads(running.database, running.plan, rule_groups=rules.groups)
     writes = Writes(running, rules.changed)
     is_local = is_loopback(parse_listen(settings.listen).host)
@@ -85,13 +86,13 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
     )
     app.add_routes(health.routes(running.health, reads, writes, reload))
     app.add_routes(metrics.routes(reads))
-    app.add_routes(ingestion.routes(rules.intake, rules.pushed_groups(running), running.alerting.clock))
+    app.add_routes(ingestion.routes(rules.intake, rules.pushed_groups(running), clock))
     app.add_routes(v1.routes(reads, writes))
     app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
     with contextlib.closing(ClientTurns(rules.loaded)) as turns:
-        add_page(app, running.database, reads, writes, identities, guard, rules.tsdb, turns)
-        app.add_routes(prometheus.routes(rules, turns))
+        add_page(app, running.database, reads, writes, identities, guard, rules.tsdb, turns, clock)
+        app.add_routes(prometheus.routes(rules, turns, clock))
         await serve(settings, app, may_listen)
 
 

@@ -6,13 +6,14 @@ deposits, https://specs.optimism.io/protocol/deposits.html.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
 
 from chainwatch.chain import wire
-from chainwatch.chain.errors import MalformedAnswer, NotThere
+from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, NoRoomForAnswer, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.wire import Call
@@ -49,9 +50,7 @@ async def read_blocks(pool: Pool, first: int, last: int, last_hash: bytes | None
     """
 
     async def read(endpoint: Endpoint) -> list[WholeBlock]:
-        calls = [Call("eth_getBlockByNumber", (hex(number), True)) for number in range(first, last + 1)]
-        results = await endpoint.rpc.call_all(calls)
-        blocks = [endpoint.rpc.parse(_whole_block, result) for result in results]
+        blocks = await _read(endpoint, range(first, last + 1))
         numbers = [block.header.number for block in blocks]
         if numbers != list(range(first, last + 1)):
             raise MalformedAnswer(endpoint.name, f"blocks {numbers[:3]}… for {first} to {last}")
@@ -61,6 +60,20 @@ async def read_blocks(pool: Pool, first: int, last: int, last_hash: bytes | None
         return blocks
 
     return await pool.ask_agreeing(read)
+
+
+async def _read(endpoint: Endpoint, numbers: Sequence[int]) -> list[WholeBlock]:
+    calls = [Call("eth_getBlockByNumber", (hex(number), True)) for number in numbers]
+    try:
+        results = await endpoint.rpc.call_all(calls)
+    except NoRoomForAnswer:
+        raise
+    except AnswerTooBig:
+        if len(numbers) == 1:
+            raise
+        half = len(numbers) // 2
+        return [*await _read(endpoint, numbers[:half]), *await _read(endpoint, numbers[half:])]
+    return [endpoint.rpc.parse(_whole_block, result) for result in results]
 
 
 class _WireSent(msgspec.Struct):

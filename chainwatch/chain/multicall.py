@@ -33,6 +33,8 @@ class Together:
         self._present_from: int | None = None
         self._is_absent = False
         self._again_at = 0.0
+        self.probe = 0
+        """Which of the probes (`chainwatch.chain.gas_probe`) is made beside them."""
 
     def is_possible(self, block: int) -> bool:
         """Return whether the network may have the contract at ``block``."""
@@ -85,19 +87,30 @@ def balance_call(address: bytes) -> bytes:
 
 def encode(calls: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Return the calldata that makes ``calls`` (address, calldata), each of which may fail."""
-    offset = _WORD * len(calls)
-    offsets: list[bytes] = []
-    parts: list[bytes] = []
-    for address, data in calls:
-        offsets.append(offset.to_bytes(_WORD))
-        padding = -len(data) % _WORD
-        parts += (address.rjust(_WORD, b"\0"), _HEAD, len(data).to_bytes(_WORD), data, bytes(padding))
-        offset += 4 * _WORD + len(data) + padding
-    return b"".join((_AGGREGATE3, _ARRAY_AT, len(calls).to_bytes(_WORD), *offsets, *parts))
+    return aggregated([encode_call(*call) for call in calls], range(len(calls)))
 
 
-def decode(returned: bytes, count: int) -> list[bytes | None]:
-    """Return what each of ``count`` calls returned; None for one that failed.
+def encode_call(address: bytes, data: bytes, *, may_fail: bool = True) -> bytes:
+    """Return a call of ``address`` with ``data`` as one of those that `aggregated` takes."""
+    head = _HEAD if may_fail else _MUST_SUCCEED
+    return b"".join(
+        (address.rjust(_WORD, b"\0"), head, len(data).to_bytes(_WORD), data, bytes(-len(data) % _WORD))
+    )
+
+
+def aggregated(calls: Sequence[bytes], order: Sequence[int]) -> bytes:
+    """Return the calldata that makes encoded ``calls`` in ``order``: by their indexes, each as often as it stands there."""
+    at: list[bytes] = []
+    offset = _WORD * len(order)
+    for call in calls:
+        at.append(offset.to_bytes(_WORD))
+        offset += len(call)
+    offsets = [at[index] for index in order]
+    return b"".join((_AGGREGATE3, _ARRAY_AT, len(order).to_bytes(_WORD), *offsets, *calls))
+
+
+def decode(returned: bytes, count: int) -> list[tuple[bool, bytes]]:
+    """Return whether each of ``count`` calls was done, and what it returned.
 
     Raises ``ValueError`` for anything but the one encoding that Solidity makes of the results.
     """
@@ -105,7 +118,7 @@ def decode(returned: bytes, count: int) -> list[bytes | None]:
         raise ValueError(f"not the results of {count} calls")
     start = 2 * _WORD
     at = start + _WORD * count
-    found: list[bytes | None] = []
+    found: list[tuple[bool, bytes]] = []
     for index in range(count):
         offset = int.from_bytes(returned[start + _WORD * index : start + _WORD * (index + 1)])
         is_done = returned[at : at + _WORD]
@@ -114,7 +127,7 @@ def decode(returned: bytes, count: int) -> list[bytes | None]:
         is_plain = returned[at + _WORD : at + 2 * _WORD] == _RESULT_AT and is_done in (_TRUE, _FALSE)
         if start + offset != at or not is_plain or end > len(returned):
             raise ValueError(f"the result of call {index} is not where it should be")
-        found.append(returned[at + 3 * _WORD : end] if is_done == _TRUE else None)
+        found.append((is_done == _TRUE, returned[at + 3 * _WORD : end]))
         at = end + -size % _WORD
     return found
 
@@ -122,4 +135,4 @@ def decode(returned: bytes, count: int) -> list[bytes | None]:
 _ARRAY_AT = _WORD.to_bytes(_WORD)
 _RESULT_AT = (2 * _WORD).to_bytes(_WORD)
 _TRUE, _FALSE = (1).to_bytes(_WORD), bytes(_WORD)
-_HEAD = _TRUE + (3 * _WORD).to_bytes(_WORD)
+_HEAD, _MUST_SUCCEED = (may_fail + (3 * _WORD).to_bytes(_WORD) for may_fail in (_TRUE, _FALSE))

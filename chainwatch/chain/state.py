@@ -24,6 +24,7 @@ from chainwatch.chain.errors import (
     RpcError,
     RpcTimeout,
 )
+from chainwatch.chain.gas_probe import Probe, probes
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.wire import Call
@@ -85,15 +86,6 @@ class BlockField(msgspec.Struct, frozen=True):
 
 
 Read = ContractCall | Balance | Storage | Code | Nonce | ProvenField | BlockField
-
-GAS_LEFT = 1_000_000
-"""Gas that each of the calls made together had at least, or none of their results counts."""
-GAS_PROBE = ContractCall((9).to_bytes(20), GAS_LEFT.to_bytes(4) + bytes(209))
-"""A call that takes just that gas, made after all others: the precompile BLAKE2F takes one for each round (EIP-152).
-
-A call may burn most of the gas that is left and return nevertheless; one after it may take its lack of gas for an answer,
-as a contract does that catches errors of others. Where there is no such precompile, nothing is known of that.
-"""
 
 Value = bytes | int
 
@@ -204,12 +196,15 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
     joined = {i: read for i, read in enumerate(reads) if _is_joinable(read) and not together.is_apart(read)}
     if len(joined) < 2:
         return await _alone(endpoint, at, reads)
+    known = probes(contract)
+    if together.probe >= len(known):  # nothing shows here whether calls had enough gas
+        return await _alone(endpoint, at, reads)
+    probe = known[together.probe]
     indexes = list(joined)
     chunks = [indexes[i : i + together.size] for i in range(0, len(indexes), together.size)]
     rest = sorted({*range(len(reads))} - {*joined})
-    last = () if together.is_apart(GAS_PROBE) else (GAS_PROBE,)
     calls = [
-        *(_joined_call(contract, [*(joined[i] for i in chunk), *last], at) for chunk in chunks),
+        *(_joined_call(contract, [joined[i] for i in chunk], probe, at) for chunk in chunks),
         *(_call(reads[i], at) for i in rest),
     ]
     try:
@@ -228,18 +223,33 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
         found[i] = _outcome(endpoint, reads[i], result, at)
     failed: list[int] = []
     for chunk, result in zip(chunks, results, strict=False):
-        answered = _joined_outcomes(endpoint, question, [*(reads[i] for i in chunk), *last], result)
-        if last and answered.pop() is None:  # any of them may have had too little gas
-            answered = [None] * len(chunk)
+        answered = _joined_outcomes(endpoint, question, [reads[i] for i in chunk], probe, result)
+        if answered is None:
+            together.probe += 1
+            return await _some(endpoint, at, question)
         found |= {i: one for i, one in zip(chunk, answered, strict=True) if one is not None}
         failed += [i for i, one in zip(chunk, answered, strict=True) if one is None]
     if failed:
-        asked = [*(reads[i] for i in failed), *last]
-        again = await _alone(endpoint, at, asked)
-        found |= zip(failed, again, strict=False)
+        asked = [reads[i] for i in failed]
+        *again, shown = await _alone(endpoint, at, [*asked, ContractCall(probe.address, probe.data)])
+        found |= zip(failed, again, strict=True)
         if together.is_possible(question.block.number):
-            _note_failed(together, list(zip(asked, again, strict=True)))
+            if _works(probe, shown):
+                _note_failed(together, list(zip(asked, again, strict=True)))
+            else:
+                together.probe += 1
     return [found[i] for i in range(len(reads))]
+
+
+def _works(probe: Probe, alone: Outcome) -> bool:
+    """Return whether ``probe``, made alone, shows that it had enough gas, or is not known not to."""
+    match alone:
+        case bytes():
+            return probe.shows_enough(True, alone) is True
+        case Reverted(data=data):
+            return probe.shows_enough(False, data) is True
+        case _:
+            return True
 
 
 def _is_joinable(read: Read) -> TypeGuard[ContractCall | Balance]:
@@ -260,39 +270,54 @@ def _is_culprit(alone: Outcome) -> bool:
     )
 
 
-def _joined_call(contract: bytes, reads: Sequence[ContractCall | Balance], at: Any) -> Call:
+def _joined_call(contract: bytes, reads: Sequence[ContractCall | Balance], probe: Probe, at: Any) -> Call:
     calls = [
         (read.address, read.data)
         if isinstance(read, ContractCall)
         else (contract, multicall.balance_call(read.address))
         for read in reads
     ]
+    calls.append((probe.address, probe.data))
     return _call(ContractCall(contract, multicall.encode(calls)), at)
 
 
 def _joined_outcomes(
-    endpoint: Endpoint, question: Question, reads: Sequence[Read], result: msgspec.Raw | NodeError
-) -> list[Outcome | None]:
-    """Return the outcomes of calls that were made together; None for what is to be asked for alone."""
+    endpoint: Endpoint,
+    question: Question,
+    reads: Sequence[Read],
+    probe: Probe,
+    result: msgspec.Raw | NodeError,
+) -> list[Outcome | None] | None:
+    """Return the outcomes of calls that were made together; None for what is to be asked for alone.
+
+    None for them all where ``probe`` shows nothing.
+    """
     nothing: list[Outcome | None] = [None] * len(reads)
     if isinstance(result, NodeError):
         return nothing
     returned = endpoint.rpc.parse(wire.to_bytes, endpoint.rpc.parse(wire.parse_text, result))
     try:
-        each = multicall.decode(returned, len(reads))
+        *each, shown = multicall.decode(returned, len(reads) + 1)
     except ValueError:  # there is no such contract at this block, or it is another one
         endpoint.together.note_absent(question.block.number)
         return nothing
     endpoint.together.note_present(question.block.number)
+    had_enough = probe.shows_enough(*shown)
+    if had_enough is None:
+        return None
+    if not had_enough:  # any of them may have had too little gas
+        return nothing
     return [
-        _joined_balance(one) if isinstance(read, Balance) else one
-        for read, one in zip(reads, each, strict=True)
+        _joined_outcome(read, is_done, returned)
+        for read, (is_done, returned) in zip(reads, each, strict=True)
     ]
 
 
-def _joined_balance(returned: bytes | None) -> int | None:
-    """Return the balance; None where the contract has no such function, which a fallback may have answered for."""
-    return int.from_bytes(returned) if returned is not None and len(returned) == 32 else None
+def _joined_outcome(read: Read, is_done: bool, returned: bytes) -> Outcome | None:
+    """Return the outcome; None for a call that failed, and of a contract without `getEthBalance` for a balance."""
+    if not is_done or (isinstance(read, Balance) and len(returned) != 32):
+        return None
+    return int.from_bytes(returned) if isinstance(read, Balance) else returned
 
 
 async def _alone(endpoint: Endpoint, at: Any, reads: Sequence[Read]) -> list[Outcome]:

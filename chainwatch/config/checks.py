@@ -13,6 +13,7 @@ from chainwatch.config.errors import key_text
 from chainwatch.config.networks import NetworkSettings
 from chainwatch.config.people import PERSON, SCHEDULE
 from chainwatch.config.toml_lines import KeyPath
+from chainwatch.grammar.durations import format_duration
 from chainwatch.grammar.matchers import OPERATORS
 from chainwatch.support.spelling import did_you_mean, nearest
 
@@ -34,11 +35,23 @@ def cross_check(draft: Draft, *, watches: bool) -> None:
             _check_known(draft, ("invariants", name, "l2"), one.layer2, "networks")
     for layer, network in draft.parts.pessimism.networks.items():
         _check_known(draft, ("pessimism", layer), network, "networks")
+    if watches:
+        _check_retention(draft)
     _check_routes(draft)
     _check_acknowledge(draft)
     _check_people(draft)
     _check_receivers(draft)
     _check_scrapes(draft)
+
+
+def _check_retention(draft: Draft) -> None:
+    """Check that what values of invariants count is kept for as long."""
+    kept_for = draft.parts.store.retention
+    for name, invariant in draft.parts.invariants.items():
+        for value, settings in invariant.values.items():
+            if settings.within is not None and settings.within > kept_for:
+                what = f"what has happened is kept for {format_duration(kept_for)} only, by [store] retention"
+                draft.add(("invariants", name, "values", value, "within"), what, "at most as long as that")
 
 
 # --- networks and contracts ---------------------------------------------------------------------------

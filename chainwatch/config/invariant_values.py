@@ -152,6 +152,11 @@ class ValueSettings(Table):
         description="With `event`: condition on the event, in the language of [conditions](conditions.md); only events that "
         "satisfy it count.",
     )
+    at_once: StrictBool = Field(
+        default=False,
+        description="With `event`: `true` has the invariant also checked at each block with such an event, whatever `every` "
+        "says.",
+    )
     within: PositiveDuration | None = Field(
         default=None,
         description="How long before the block events, or transfers that ended, count. Required with `event` and `latency`.",
@@ -270,8 +275,8 @@ class ValueSettings(Table):
                 raise Expected("`within` with `event`: how long before the block events count")
             if (self.of is None) != (self.take == "count"):
                 raise Expected("`of` with `take` = sum or last, and only there")
-        elif self.of or self.where or self.take != "count":
-            raise Expected("`take`, `of` and `where` only with `event`")
+        elif self.of or self.where or self.at_once or self.take != "count":
+            raise Expected("`take`, `of`, `where` and `at_once` only with `event`")
         if self.within and kind != "event" and self.latency is None:
             raise Expected("`within` only with `event` and `latency`")
         if kind != "call" and (self.args or self.output):

@@ -31,9 +31,14 @@ class AsOf:
         """Note that what is kept has changed with this transaction."""
         self._now = None
 
-    def commit(self, connection: sa.Connection) -> None:
-        """Have it kept after this transaction, once it is committed."""
+    def commit(self, connection: sa.Connection) -> str:
+        """Have it kept after this transaction, once it is committed; return the number that stands for it."""
         if self._now is None:
             self._now = secrets.token_hex(8)
             schema.set_property(connection, self._name, self._now)
         self._last = self._now
+        return self._now
+
+    def stored(self, connection: sa.Connection) -> str | None:
+        """Return the number of the transaction that committed last, as ``connection`` sees it; in any thread."""
+        return schema.get_property(connection, self._name)

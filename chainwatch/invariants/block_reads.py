@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from chainwatch.chain.blocks import SentTransaction, WholeBlock, read_blocks
+from chainwatch.chain.blocks import SentTransaction, WholeBlock
 from chainwatch.chain.errors import NodeError, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
@@ -36,14 +36,14 @@ _log = structlog.get_logger(__name__)
 
 
 async def find_block_faults(
-    pool: Pool, check: BlockCheck, first: int, last: int, last_hash: bytes | None
+    pool: Pool, check: BlockCheck, blocks: Sequence[WholeBlock]
 ) -> list[tuple[RawLog, str]]:
-    """Return what is wrong with the blocks ``first``..``last``, each as a log of the transaction or block that it is about.
+    """Return what is wrong with ``blocks``, each as a log of the transaction or block that it is about.
 
     Raises ``ChainError``. Balances of blocks that are so old that endpoints have lost their state are passed over.
     """
     found: list[tuple[RawLog, str]] = []
-    for block in await read_blocks(pool, first, last, last_hash):
+    for block in blocks:
         if isinstance(check, SenderCheck):
             found += await _of_senders(pool, check, block)
         elif block.transactions:

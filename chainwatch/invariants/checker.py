@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_events import KeptEvents
-from chainwatch.invariants.kept_transfers import KeptTransfers
+from chainwatch.invariants.kept_transfers import KeptTransfers, TransfersLoaded
 from chainwatch.invariants.listing import family_of, listing_of
 from chainwatch.invariants.live_reads import LiveReads
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead, WantedBlock, read_history
@@ -45,7 +46,7 @@ PREFIX = "invariants."
 class Wanted(NamedTuple):
     """What is to be read from a network: blocks, events of sessions, blocks before breaches.
 
-    ``is_sampling``: these are done, and the next blocks of history are to be chosen.
+    ``is_sampling``: these are done, and the next blocks of history are to be chosen. ``has_loaded``: see `TransfersLoaded`.
     """
 
     network: str
@@ -54,6 +55,7 @@ class Wanted(NamedTuple):
     events: Sequence[WantedEvents]
     searches: held.Searches
     is_sampling: bool
+    has_loaded: bool
 
 
 class InvariantChecker:
@@ -85,7 +87,7 @@ class InvariantChecker:
         self.followed = frozenset(networks)
         self.kept_checks = KeptChecks(stores_all=stores_all, of_history=not by_clock)
         self.kept_events = KeptEvents()
-        self.kept_transfers = KeptTransfers()
+        self.kept_transfers = KeptTransfers(loads_aside=by_clock)
         self.kept_accepted = KeptAccepted()
         self._searches = defaultdict[str, held.Searches](held.Searches)
         self._live = LiveReads() if by_clock else None
@@ -144,21 +146,23 @@ class InvariantChecker:
             )
         ]
         cursors = invariants.cursors(connection, network)
+        header_of = partial(blocks.header_of, connection, network)
         events = [
             found
             for name, block in sorted(cursors.items())
             if (session := running.sessions.get(name)) is not None
-            and (found := wanted_events(session, block, last)) is not None
+            and (found := wanted_events(session, block, last, header_of)) is not None
         ]
         searches = self._searches[network]
         is_searching = bool(searches.load(connection, network, running.invariants))
         is_sampling = False
-        is_idle = not (is_searching or wanted or events)
+        has_loaded = self.kept_transfers.load(connection, network)
+        is_idle = not (is_searching or wanted or events or has_loaded)
         if is_idle and self.samples is not None and not invariants.is_any_wanted(connection):
             is_sampling = self.samples.load(connection, running.invariants)
         if is_idle and not is_sampling:
             return None
-        return Wanted(network, running, wanted, events, searches, is_sampling)
+        return Wanted(network, running, wanted, events, searches, is_sampling, has_loaded)
 
     def _wanted_readings(
         self, connection: sa.Connection, network: str, running: Running, limit: int
@@ -174,6 +178,8 @@ class InvariantChecker:
 
     async def read(self, pools: Mapping[str, Pool], wanted: Wanted) -> AsyncIterator[ReadResult]:
         """Yield what was read. Raises ``ChainError``."""
+        if wanted.has_loaded:
+            yield TransfersLoaded()
         pool = pools.get(wanted.network)
         if pool is None:
             return  # its observer has not begun

@@ -57,6 +57,17 @@ class Running:
     sessions: Mapping[str, EventSession]
 
     @cached_property
+    def triggers(self) -> Mapping[str, Mapping[str, Sequence[EventTrigger]]]:
+        """Events at whose blocks invariants are checked beside when they are due, by network and the invariant's name."""
+        found: dict[str, dict[str, list[EventTrigger]]] = {}
+        for name, invariant in self.invariants.items():
+            for value in invariant.values:
+                for network in value.networks if value.trigger is not None else ():
+                    assert value.trigger is not None
+                    found.setdefault(network, {}).setdefault(name, []).append(value.trigger)
+        return found
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """The names of all."""
         return frozenset({*self.invariants, *self.sessions})
@@ -74,6 +85,15 @@ class Running:
     def of_several_networks(self) -> Mapping[str, Invariant]:
         """Those that read more than one network."""
         return {name: one for name, one in self.invariants.items() if len(one.networks) > 1}
+
+    @cached_property
+    def of_flows(self) -> Sequence[str]:
+        """The names of those that read values of flows."""
+        return [
+            name
+            for name, one in self.invariants.items()
+            if any(value.flow is not None for value in one.values)
+        ]
 
     @cached_property
     def groups(self) -> Mapping[str, Sequence[Group]]:

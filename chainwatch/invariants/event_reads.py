@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from chainwatch.chain.blocks import WholeBlock, read_blocks
 from chainwatch.chain.errors import ChainError, TransportError, Unavailable
 from chainwatch.chain.history import find_logs
 from chainwatch.chain.pool import Pool
@@ -19,7 +20,7 @@ from chainwatch.model import Header, RawLog
 BLOCKS_AT_ONCE = 2_000
 """Blocks far behind the head whose events are read at once."""
 WHOLE_AT_ONCE = 16
-"""The same of blocks that are read whole."""
+"""Blocks that are read whole at once."""
 ERROR_MAX = 300
 UNSETTLED = 64
 """Blocks before the head that may still be replaced: their events are read up to the checkpoint, whose hash is compared."""
@@ -47,11 +48,20 @@ class EventsRead(msgspec.Struct, frozen=True):
         return INVARIANTS
 
 
-def wanted_events(session: EventSession, read: int, checkpoint: Header) -> WantedEvents | None:
-    """Return what is to be read next of ``session``, whose events are read up to the block ``read``; None for nothing."""
+def wanted_events(
+    session: EventSession, read: int, checkpoint: Header, header_of: Callable[[int], Header | None]
+) -> WantedEvents | None:
+    """Return what is to be read next of ``session``, whose events are read up to the block ``read``; None for nothing.
+
+    ``header_of`` gives the header of a block that is near the checkpoint.
+    """
     if read >= checkpoint.number:
         return None
-    end = read + (WHOLE_AT_ONCE if isinstance(session.check, BlockCheck) else BLOCKS_AT_ONCE)
+    if isinstance(session.check, BlockCheck):
+        number = min(read + WHOLE_AT_ONCE, checkpoint.number)
+        last = checkpoint if number == checkpoint.number else header_of(number)
+        return WantedEvents(session, read + 1, number, None if last is None else last.hash)
+    end = read + BLOCKS_AT_ONCE
     if end <= checkpoint.number - UNSETTLED:
         return WantedEvents(session, read + 1, end, None)
     return WantedEvents(session, read + 1, checkpoint.number, checkpoint.hash)
@@ -71,11 +81,17 @@ async def read_events(
     failed: ChainError | None = None
     silent: set[str] = set()  # networks that did not answer: no further look-up waits for them now
     together: dict[tuple[bytes, int, int], list[WantedEvents]] = {}
+    blocks: tuple[tuple[int, int, bytes | None], Sequence[WholeBlock]] = (-1, -1, None), ()
     for one in wanted:
         check = one.session.check
         if isinstance(check, BlockCheck):
             try:
-                found = await find_block_faults(pool, check, one.first, one.last, one.hash)
+                if blocks[0] != (one.first, one.last, one.hash):  # sessions that are up to date want the same
+                    blocks = (
+                        (one.first, one.last, one.hash),
+                        await read_blocks(pool, one.first, one.last, one.hash),
+                    )
+                found = await find_block_faults(pool, check, blocks[1])
             except ChainError as error:
                 failed = error
                 failures[one.session.name] = str(error)[:ERROR_MAX]

@@ -70,11 +70,20 @@ class KeptAccepted:
                 accepted_values.forget(connection, name)
                 self._as_of.change()
 
-    def roll_back(self, connection: sa.Connection, network: str, block: int) -> None:
-        """Delete what was read first in blocks of ``network`` after ``block``."""
+    def roll_back(
+        self, connection: sa.Connection, network: str, block: int, since: int | None, names: Iterable[str]
+    ) -> None:
+        """Delete what was read first in blocks of ``network`` after ``block``.
+
+        Of ``names``, which read other networks too, that is all that was read first after the time ``since``, if known.
+        """
         accepted_values.roll_back(connection, network, block)
         self._as_of.change()
         self._kept = None
+        for name in names:
+            first = self._loaded(connection).get(name, [])
+            if since is not None and len(first) == 1 and first[0].timestamp > since and not first[0].author:
+                self.forget(connection, [name])
 
     def commit(self, connection: sa.Connection) -> None:
         """Have them kept after this transaction, once it is committed."""

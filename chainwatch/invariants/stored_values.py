@@ -31,7 +31,9 @@ def with_stored(
     kept: KeptTransfers,
     accepted: KeptAccepted,
 ) -> Reading | None:
-    """Return the reading at the block of ``check`` with these values; None while anything else is not read.
+    """Return the reading at the block of ``check`` with these values, still wanted while transfers are loaded aside.
+
+    None while anything else is not read.
 
     All networks are seen up to the check's time, so that the events up to then are known.
     """
@@ -42,11 +44,12 @@ def with_stored(
         return None
     moment = Moment(check.timestamp, positions)
     content: dict[str, Any] = {**(own.content or {})}
-    content |= {
-        value.name: kept.measure(connection, value.flow, moment)
-        for value in invariant.values
-        if value.flow is not None
-    }
+    for value in invariant.values:
+        if value.flow is not None:
+            measured = kept.measure(connection, value.flow, moment, check.network)
+            if measured is None:
+                return own._replace(is_wanted=True)
+            content[value.name] = measured
     contents = {network: one.content or {} for network, one in found.items() if one is not None}
     try:
         values = gather(invariant, {**contents, check.network: content}, check.network)
@@ -54,10 +57,12 @@ def with_stored(
         values = {}
     if invariant.windows and values:
         content |= _past(connection, invariant, check, values)
+    is_changed = content != own.content
     if invariant.reads_accepted and values:
-        content[KEPT_ACCEPTED] = accepted.values_for(connection, invariant, check, values)
+        known = content[KEPT_ACCEPTED] = accepted.values_for(connection, invariant, check, values)
+        is_changed |= known is not None and any(values[name] != value for name, value in known.items())
     reading = own._replace(content=content)
-    if content != own.content:
+    if is_changed:  # where all is as it was accepted, as mostly, there is nothing to be shown of it
         invariants.replace_content(connection, reading)
     return reading
 

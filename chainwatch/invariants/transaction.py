@@ -16,9 +16,10 @@ from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
 from chainwatch.invariants.judging import Judging
 from chainwatch.invariants.kept_checks import KeptChecks
+from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.invariants.sampling import SampledBlocks
-from chainwatch.invariants.triggers import Trigger, is_due, misaligned, new_blocks
+from chainwatch.invariants.triggers import Trigger, at_once, is_due, misaligned, new_blocks
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
@@ -102,6 +103,8 @@ class InvariantTransaction:
             misaligned_here = partial(misaligned, self._checker.settings.networks)
             sampling.apply(self._connection, running, checks, result, self._reading, misaligned_here)
             self._reasons |= dict.fromkeys(running, "")
+        elif isinstance(result, TransfersLoaded):
+            self._note_to_judge(self._running.of_flows)
         elif isinstance(result, BlockRead):
             self._save(result)
 
@@ -133,20 +136,25 @@ class InvariantTransaction:
         """Undo what belongs to blocks of ``network`` after ``block``."""
         self._forget_kept()
         invariants.roll_back(self._connection, network, block)
-        self._checker.kept_accepted.roll_back(self._connection, network, block)
         self._checker.kept_events.forget(network)
         self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
         for name, invariant in self._running.on.get(network, {}).items():
             self._reasons[name] = "reorg"
             if len(invariant.networks) > 1:
                 self._unplace(name, network, block)
+        ancestor = blocks.header_of(self._connection, network, block)
+        also = [
+            name for name in self._running.on.get(network, ()) if name in self._running.of_several_networks
+        ]
+        since = None if ancestor is None else ancestor.timestamp
+        self._checker.kept_accepted.roll_back(self._connection, network, block, since, also)
         sessions.roll_back(self._work, self._running, network, block)
         for placed in self._triggers.values():
             for number in [n for n in placed if n > block]:
                 del placed[number]
         if (known := self._before.get(network)) is not None and known.number > block:
             del self._before[network]
-            if (ancestor := blocks.header_of(self._connection, network, block)) is not None:
+            if ancestor is not None:
                 self._before[network] = ancestor
 
     def _unplace(self, name: str, network: str, block: int) -> None:
@@ -187,6 +195,7 @@ class InvariantTransaction:
             kept = (self._checks, kept_transfers, self._checker.kept_accepted)
             judging.judge(self._work, judged, *kept, self._fresh, self._kept, waiting, now)
             self._follow_lists(judged)
+            self._work.wanted |= {(INVARIANTS, network) for network in kept_transfers.loading}
         if self._is_loaded:
             self._checker.kept_checks.commit(self._connection)
         self._checker.commit(self._connection)
@@ -261,8 +270,13 @@ class InvariantTransaction:
         for group in self._running.groups.get(network, ()):
             if due := self._due(group, network, triggers):
                 self._add_group(network, group, group.names, due)
+            failed: Collection[str] = ()
             if triggers and due != triggers:  # a check that failed for good is repeated at the next block
-                self._add_group(network, group, self._checks.failed(group.names), triggers)
+                failed = self._checks.failed(group.names)
+                self._add_group(network, group, failed, triggers)
+            names = set(group.names).difference(failed) if self._triggers else ()
+            if extra := at_once(self._running.triggers.get(network, {}), names, network, self._triggers, due):
+                self._add_checks(network, extra)
 
     def _due(self, group: Group, network: str, triggers: list[Trigger]) -> list[Trigger]:
         """Return at which blocks the invariants of ``group`` are checked."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.config import NetworkSettings
 from chainwatch.model import Header
@@ -27,6 +28,26 @@ def is_due(every: object, trigger: Trigger) -> bool:
     if not isinstance(every, float | int) or trigger.previous is None:
         return True
     return trigger.header.timestamp // every > trigger.previous.timestamp // every
+
+
+def at_once(
+    wanted: Mapping[str, Sequence[EventTrigger]],
+    names: Collection[str],
+    network: str,
+    seen: Mapping[tuple[EventTrigger, str], Mapping[int, Header]],
+    due: Sequence[Trigger],
+) -> dict[str, list[Trigger]]:
+    """Return the blocks at which ``names`` are checked because of the events ``wanted``, but for those that are ``due``.
+
+    ``seen`` are the blocks with events.
+    """
+    done = {trigger.header.number for trigger in due}
+    found: dict[str, list[Trigger]] = {}
+    for name in wanted.keys() & names:
+        headers = {n: one for event in wanted[name] for n, one in seen.get((event, network), {}).items()}
+        if some := sorted(headers.keys() - done):
+            found[name] = [Trigger(headers[number], None, False) for number in some]
+    return found
 
 
 def misaligned(

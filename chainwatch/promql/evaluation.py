@@ -257,14 +257,19 @@ class Evaluation:
     def find(self, selector: Selector) -> Sequence[Series]:
         """Return the series that a selector finds."""
         found = self._source.select(selector.matchers)
-        if len(found) > self._limits.series:
-            raise LimitExceeded(f"a selector finds more than {self._limits.series:,} series")
+        self._check_series(len(found))
         return found
 
     def _series(self, selector: Selector) -> Sequence[Series]:
-        found = self.find(selector)
+        found = self._source.select(selector.matchers)  # not by ``find``: a call less for each selector
+        if len(found) > self._limits.series:
+            self._check_series(len(found))
         self.spend(len(found) + 1)
         return found
+
+    def _check_series(self, count: int) -> None:
+        if count > self._limits.series:
+            raise LimitExceeded(f"a selector finds more than {self._limits.series:,} series")
 
     def selected(self, selector: Selector, at: int) -> list[tuple[Labels, int, float]]:
         """Return the labels of the series that have a sample at ``at``, with its time and value."""

@@ -14,7 +14,7 @@ from chainwatch.rule_engine.own_metrics import OwnMetrics
 from chainwatch.rule_engine.persistence import Persistence
 from chainwatch.rule_engine.pushing import PushGroups
 from chainwatch.rule_engine.reporting import report_statuses
-from chainwatch.rule_engine.scraping import Scrapes
+from chainwatch.rule_engine.scraping import Scrapes, TargetStatus
 from chainwatch.rules.status import GroupStatus
 from chainwatch.tsdb.model import TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
@@ -32,7 +32,7 @@ class RuleEngine:
         self._scrapes = Scrapes(self.intake)
         self._capacity = Capacity(self.tsdb, self.loaded)
         self._pushed: PushGroups | None = None
-        self._manager = RuleManager(self.tsdb, self.loaded)
+        self._manager = RuleManager(self.tsdb, self.loaded, lambda: self.persistence.last_own)
 
     def companions(self, running: Running) -> Tasks:
         """Return the tasks of one monitor."""
@@ -57,6 +57,10 @@ class RuleEngine:
     def groups(self) -> Sequence[GroupStatus]:
         """Return how all groups of rules stand now. Safe in any thread."""
         return self._manager.groups
+
+    def targets(self) -> Sequence[TargetStatus]:
+        """Return how all targets that are scraped stand. Call it on the event loop."""
+        return self._scrapes.statuses()
 
     @property
     def is_idle(self) -> bool:

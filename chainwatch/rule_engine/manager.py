@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import sqlalchemy as sa
@@ -40,11 +40,15 @@ _log = structlog.get_logger(__name__)
 
 
 class RuleManager:
-    """Keeps rules evaluated over ``tsdb``, by one monitor after the other; ``loaded``: its samples from before are there."""
+    """Keeps rules evaluated over ``tsdb``, by one monitor after the other; ``loaded``: its samples from before are there.
 
-    def __init__(self, tsdb: Tsdb, loaded: asyncio.Event) -> None:
+    ``last_own`` returns when (Unix ms) the last process was there last, 0 where that is not known.
+    """
+
+    def __init__(self, tsdb: Tsdb, loaded: asyncio.Event, last_own: Callable[[], int]) -> None:
         self._tsdb = tsdb
         self._loaded = loaded
+        self._last_own = last_own
         self._saver = Saver()
         self._lanes = Lanes(tsdb, self._saver)
         self._groups: dict[str, LiveGroup] = {}
@@ -173,7 +177,7 @@ class RuleManager:
         if not stored:
             return {}
         sampled = (series.newest for series in self._tsdb.select(_STATE_MATCHERS))
-        last = max((*sampled, *(int(one.updated_at * 1000) for one in stored)))
+        last = max((self._last_own(), *sampled, *(int(one.updated_at * 1000) for one in stored)))
         gap = max(0, now - last)
         ahead = last - now if last - now > SET_BACK else 0  # the clock was
         self._keep_until = now + grace_after(gap + ahead)

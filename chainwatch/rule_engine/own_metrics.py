@@ -20,7 +20,7 @@ from chainwatch.rule_engine.families import families, families_of_invariants
 from chainwatch.rule_engine.intake import OWN, Intake, next_time
 from chainwatch.store.errors import StoreError
 
-JOB = "chainwatch"
+JOB, PREFIX = "chainwatch", "chainwatch_"
 CHANGES_EVERY = 1.0
 """Seconds between two looks for values that have changed, at least."""
 SHARE = 50
@@ -30,6 +30,11 @@ BUILDS = {"chainwatch": version("chainwatch")}
 _log = structlog.get_logger(__name__)
 
 Reading = Callable[[sa.Connection, Context, float], Iterable[Metric]]
+
+
+def is_own(labels: Labels) -> bool:
+    """Return whether a series is a metric of chainwatch's own."""
+    return labels.get("job") == JOB and labels.get(NAME).startswith(PREFIX)
 
 
 class OwnMetrics:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 import structlog
 
+from chainwatch.rule_engine.own_metrics import is_own
 from chainwatch.rule_engine.sample_restoring import Restored, restore
 from chainwatch.rule_engine.sample_rows import Saved, chunks_of, write_labels
 from chainwatch.store import samples
@@ -86,6 +87,8 @@ class Persistence:
         self._tsdb = tsdb
         self._clock = clock
         self._steady = steady
+        self.last_own = 0
+        """The time (Unix ms) of the newest sample that the last process took of its own metrics, 0 where there is none."""
         self._wake = asyncio.Event()
         self._loaded = loaded
         self._waiting: list[asyncio.Future[None]] = []
@@ -136,6 +139,7 @@ class Persistence:
         restored = await database.read(restore)
         merged = await asyncio.to_thread(self._tsdb.restore, restored.series)
         self._adopt(restored, merged)
+        self.last_own = max((one.newest for one in restored.series if is_own(one.labels)), default=0)
         self._loaded.set()
         _log.info(
             "stored samples are loaded", series=len(restored.series), seconds=round(self._steady() - began, 3)

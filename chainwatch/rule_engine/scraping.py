@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 import aiohttp
 import structlog
@@ -46,6 +47,20 @@ class ScrapeError(Exception):
     """A target's answer cannot be used; the message says why."""
 
 
+class TargetStatus(NamedTuple):
+    """A target, and what became of its newest scrape. ``scraped_at``: Unix ms, None before the first; ``took``: seconds.
+
+    ``error`` says why it failed; empty if it did not.
+    """
+
+    settings: ScrapeSettings
+    address: str
+    labels: Labels
+    scraped_at: int | None
+    took: float
+    error: str
+
+
 class Scrapes:
     """All targets of a process: those that a new configuration has no more are ended."""
 
@@ -71,6 +86,10 @@ class Scrapes:
             return jobs
         return {**jobs, "ended scrapes": partial(_end_all, list(before.values()))}
 
+    def statuses(self) -> list[TargetStatus]:
+        """Return how all targets stand."""
+        return [target.status for target in self._targets.values()]
+
 
 class Target:
     """One target of a table ``[[scrape]]``. ``clock`` gives Unix seconds."""
@@ -91,15 +110,25 @@ class Target:
         self._time = 0
         self._said = ""
         """Why the newest scrape failed; empty if it did not."""
+        self._scraped_at: int | None = None
+        self._took = 0.0
 
     @property
     def labels(self) -> Labels:
         """The labels of the target."""
         return self._series.labels
 
+    @property
+    def status(self) -> TargetStatus:
+        """How it stands."""
+        return TargetStatus(
+            self._settings, self._address, self.labels, self._scraped_at, self._took, self._said
+        )
+
     def follow(self, before: Target) -> None:
         """Go on where the target of the same labels has ended, in an earlier configuration."""
         self._series.live, self._time, self._said = before._series.live, before._time, before._said
+        self._scraped_at, self._took = before._scraped_at, before._took
 
     async def scrape_on(self, client: Client) -> None:
         """Scrape once an interval, at this target's own moment of it, until cancelled."""
@@ -129,7 +158,7 @@ class Target:
             _log.warning("a scrape failed", job=self._settings.job, target=self._address, reason=problem)
         elif self._said and not problem:
             _log.info("scrapes succeed again", job=self._settings.job, target=self._address)
-        self._said = problem
+        self._said, self._scraped_at, self._took = problem, now, took
 
     async def end(self) -> None:
         """End the series of a target that is not scraped any more, those about its scrapes among them."""

@@ -243,14 +243,29 @@ def alive_since(connection: sa.Connection, flow: str, since: int) -> Iterator[Tr
     """Yield the transfers of ``flow`` that may have been under way after ``since`` (chain time): others ended before."""
     t = transfers.c
     read = sa.select(*(t[name] for name in _READ)).where(t.flow == flow)
+    for wanted in _alive_since(since):
+        for row in connection.execute(read.where(*wanted).execution_options(yield_per=1000)):
+            yield _transfer(row)
+
+
+def has_alive_since(connection: sa.Connection, flow: str, since: int, more_than: int) -> bool:
+    """Return whether `alive_since` yields more transfers than a number."""
+    t = transfers.c
+    found = 0
+    for wanted in _alive_since(since):
+        some = sa.select(t.id).where(t.flow == flow, *wanted).limit(more_than + 1).subquery()
+        found += connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+    return found > more_than
+
+
+def _alive_since(since: int) -> Sequence[tuple[sa.ColumnElement[bool] | sa.TextClause, ...]]:
+    """Return the conditions on transfers that are not finished, and on those that have ended after ``since``."""
+    t = transfers.c
     unfinished = (
         t.status != sa.literal_column("'complete'"),  # as the index has it
         t.status.in_(["open", "overdue", "orphan", DISPUTED, RESOLVED]),
     )
-    ended = (PRUNABLE, t.status == "complete", t.last_at > since)
-    for wanted in (unfinished, ended):
-        for row in connection.execute(read.where(*wanted).execution_options(yield_per=1000)):
-            yield _transfer(row)
+    return unfinished, (PRUNABLE, t.status == "complete", t.last_at > since)
 
 
 def newest_unopened(connection: sa.Connection, flow: str) -> dict[str, int]:

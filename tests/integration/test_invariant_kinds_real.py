@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
+from chainwatch.init import presets
+from chainwatch.init.presets.safe import KINDS
+from chainwatch.operations.accepted_values import accept_values
+from chainwatch.operations.context import Context
 from chainwatch.plan import Plan
 from chainwatch.store.database import Database
-from tests.integration.test_invariant_kinds import ALICE, BOB, DAY, ETHER, Case, Nodes, configured
-from tests.integration.test_monitor import raised, running
+from tests.integration.test_invariant_kinds import ALICE, BOB, DAY, ETHER, Case, Nodes, answered, configured
+from tests.integration.test_monitor import raised, running, until
 from tests.support.anvil import Anvil
 from tests.support.missing import missing
 from tests.support.protocols import openzeppelin, optimism, safe
@@ -31,6 +35,7 @@ NOBODY = safe.NOBODY
 MINTER = "0x" + keccak(text="MINTER_ROLE").hex()
 MINT = "mint(address,uint256)"
 YEAR = 365 * DAY
+ABIS = Path(presets.__file__).parent / "abi"
 BLOCKS = 10**6
 """How many blocks of the second layer lie between two outputs."""
 
@@ -621,3 +626,52 @@ async def test_real_contracts_are_raised_at_the_block_that_breaks_them_alone_and
         names = sorted(a.labels["invariant"] for a in raised(database, "InvariantViolated"))
         assert names == sorted(real.cases)
         assert raised(database, "InvariantUnread") == []
+
+
+@pytest.mark.parametrize("version", list(safe.VERSIONS))
+async def test_a_change_of_a_safe_is_one_alert_until_somebody_accepts_it_across_restarts(
+    nodes: tuple[Anvil, Anvil], tmp_path: Path, version: str
+) -> None:
+    real = Real(*nodes)
+    try:
+        wallet = safe.SafeFactory(real.alpha, version).make()
+    except ArtifactError as error:
+        missing("npm", str(error))
+    real.begin()
+    contracts = {"safe": {"abi": str(ABIS / "safe.json"), "address": {"alpha": wallet.address}}}
+    watched = {
+        name: {"kind": kind, "network": "alpha", "safe": "safe", "every": "10m", "events": list(events)}
+        for name, (kind, events) in KINDS.items()
+    }
+    del watched["code"]["events"]
+    plan = configured(tmp_path, nodes, watched, {"contracts": contracts}, block_time="1s")
+    add, remove = "addOwnerWithThreshold(address,uint256)", "removeOwner(address,address,uint256)"
+
+    def alerts(database: Database) -> list[tuple[str, str, str]]:
+        found = raised(database, "InvariantViolated")[::-1]
+        return [(alert.labels["invariant"], alert.state, alert.reason) for alert in found]
+
+    with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
+        async with running(plan, database):
+            await until(lambda: all(answered(database, name) >= 0 for name in watched))
+            wallet.execute_itself(add, ALICE, 1, nonce=0)
+            real.mine()
+            await until(lambda: alerts(database) == [("owners", "firing", "")])
+            assert raised(database, "InvariantViolated")[0].annotations["block"] == str(nodes[0].height)
+        real.mine(3_600)
+        async with running(plan, database):
+            await until(lambda: answered(database, "owners") == nodes[0].height)
+            assert alerts(database) == [("owners", "firing", "")]
+            with database.transaction() as connection:
+                context = Context.of(plan, connection)
+                accept_values(connection, context, time.time(), name="owners", author="carol")
+            real.mine()
+            await until(lambda: alerts(database) == [("owners", "resolved", "accepted")])
+            wallet.execute_itself(remove, safe.SENTINEL, ALICE, 1, nonce=1)
+            real.mine()
+            await until(lambda: len(alerts(database)) == 2)
+            for threshold, nonce in ((2, 2), (1, 3)):  # put back within the block
+                wallet.execute_itself("changeThreshold(uint256)", threshold, nonce=nonce, signers=nonce - 1)
+            real.mine()
+            await until(lambda: len(alerts(database)) == 3)
+        assert alerts(database)[1:] == [("owners", "firing", ""), ("threshold", "firing", "")]

@@ -18,8 +18,10 @@ from chainwatch.plan import Plan, make_plan
 from chainwatch.replay import session
 from chainwatch.replay.session import Wanted
 from chainwatch.rule_engine.replaying import GivenSamples, rules_over_history
-from chainwatch.store import invariants
+from chainwatch.store import accepted_values, invariants
+from chainwatch.store.accepted_values import BY_NOBODY, Accepted
 from chainwatch.store.database import Database
+from chainwatch.store.invariants import Check, Reading
 from chainwatch.support.keccak import keccak256
 from tests.integration.test_monitor import checkpoint, raised, running, until
 from tests.support.anvil import Anvil
@@ -308,6 +310,9 @@ rpc = ["{chains.alpha.http_url}"]
 severity = "P0"
 values.funds = {{ network = "alpha", address = "{SAFE}", balance = true }}
 assert = "funds / 10 >= 5"
+[invariants.same]
+values.funds = {{ network = "alpha", address = "{SAFE}", balance = true }}
+assert = "is_accepted(funds)"
 [invariants.token]
 values.supply = {{ network = "alpha", address = "{SAFE}", call = "{TOTAL}" }}
 assert = "supply > 0"
@@ -321,8 +326,24 @@ assert = "supply > 0"
     rows = json.loads(run("list", "--json").stdout)
     assert [(row["name"], row["state"], row["origin"]) for row in rows] == [
         ("floor", "waiting", "file"),
+        ("same", "waiting", "file"),
         ("token", "waiting", "file"),
     ]
+    unchecked = run("accept", "same")
+    assert (unchecked.exit_code, "no check of it was answered yet" in unchecked.stderr) == (1, True)
+    url = f"sqlite:///{tmp_path / 'monitor.db'}"
+    with closing(Database.open(url, durable=False)) as database, database.transaction() as connection:
+        for block, funds in ((1, 90), (2, 100)):
+            at = ("alpha", block, 1_000 + block)
+            invariants.add_checks(connection, [("same", Check(*at, positions={"alpha": block}, holds=True))])
+            reading = Reading("same", *at[:2], bytes(32), at[2], False, {"funds": funds})
+            invariants.add_readings(connection, [reading])
+        first = Accepted("same", "alpha", 1, 1_001, b"reads", {"funds": 90}, BY_NOBODY, 1_001.0)
+        accepted_values.save(connection, first)
+    assert "compares with funds = 90: read first, at block 1 of alpha" in run("show", "same").stdout
+    accepted = run("accept", "same", "--by", "carol")
+    assert accepted.stdout == "same: accepted funds = 100, as of block 2 of alpha\n"
+    assert "compares with funds = 100: accepted by carol, at block 2" in run("show", "same").stdout
     assert "funds / 10 >= 5" in run("show", "floor").stdout
     held = run("test", "floor", "--json")
     assert held.exit_code == 0

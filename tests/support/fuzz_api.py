@@ -30,9 +30,11 @@ async def fuzz(folder: Path, *options: str) -> tuple[int, str]:
     program = Path(sys.executable).with_name("schemathesis")
     async with serving_on(f"sqlite:///{folder / 'chainwatch.db'}")() as served:
         await _leave_something(served)
+        storing = asyncio.ensure_future(served.rules.companions(served.running)["samples"]())
         process = await asyncio.create_subprocess_exec(
             *(program, "run", f"{served.url}/api/openapi.json", "--no-color"),
             *("--generation-database", "none", "--warnings", "off", *options),
+            *("--exclude-operation-id", "PostPrometheusWrite"),  # it makes no protobuf
             cwd=folder,
             env={**os.environ, "HYPOTHESIS_STORAGE_DIRECTORY": str(folder)},
             stdout=asyncio.subprocess.PIPE,
@@ -43,6 +45,8 @@ async def fuzz(folder: Path, *options: str) -> tuple[int, str]:
         finally:
             if process.returncode is None:
                 process.kill()
+            storing.cancel()
+            await asyncio.gather(storing, return_exceptions=True)
         return process.returncode or 0, report.decode()
 
 

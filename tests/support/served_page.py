@@ -115,6 +115,7 @@ def serving_page(
         with database.reading() as connection:
             context = Context.of(plan, connection)
         engine = RuleEngine()
+        engine.loaded.set()
         page = ServedPage(f"http://127.0.0.1:{port}", Access(database, context), plan, engine.tsdb)
         fill(page)
         ready, loop = threading.Event(), asyncio.new_event_loop()

@@ -5,7 +5,6 @@ No screen as others are: it reads no database, may take long, and takes its turn
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -56,7 +55,7 @@ class Shown(NamedTuple):
 
 
 def route(
-    rows: Sequence[tuple[str, str]], samples: Tsdb, turns: ClientTurns, clock: Callable[[], float] = time.time
+    rows: Sequence[tuple[str, str]], samples: Tsdb, turns: ClientTurns, clock: Callable[[], float]
 ) -> web.RouteDef:
     """Return the route. ``rows``: those of the navigation."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from chainwatch.api.guard import Guard
@@ -26,8 +28,9 @@ def add_page(
     guard: Guard,
     samples: Tsdb,
     turns: ClientTurns,
+    clock: Callable[[], float],
 ) -> None:
-    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come."""
+    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come. ``clock`` gives Unix seconds."""
 
     async def lead(_: web.Request) -> web.Response:
         return serving.redirect(PAGE)
@@ -41,5 +44,5 @@ def add_page(
     rows = [*serving.navigation(SCREENS), (query.PATH, query.NAV)]
     screens = [*SCREENS, invariants.screen_of_one(samples)]
     app.add_routes(serving.routes(screens, ACTIONS, rows, reads, writes, rendered))
-    app.add_routes([query.route(rows, samples, turns)])
+    app.add_routes([query.route(rows, samples, turns, clock)])
     app.on_shutdown.append(changes.close)

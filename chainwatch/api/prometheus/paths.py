@@ -4,7 +4,7 @@ from __future__ import annotations
 
 PREFIX = "/api/v1/"
 
-_NAMES = frozenset(
+QUERY_PATHS = frozenset(
     {
         "query",
         "query_range",
@@ -14,6 +14,8 @@ _NAMES = frozenset(
         "metadata",
         "rules",
         "alerts",
+        "targets",
+        "format_query",
         "status/buildinfo",
     }
 )
@@ -23,5 +25,5 @@ def is_query_path(path: str) -> bool:
     """Return whether requests to ``path`` only read."""
     name = path.removeprefix(PREFIX)
     return path.startswith(PREFIX) and (
-        name in _NAMES or (name.startswith("label/") and name.endswith("/values"))
+        name in QUERY_PATHS or (name.startswith("label/") and name.endswith("/values"))
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 import re
-import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
@@ -32,8 +31,10 @@ from chainwatch.api.prometheus.parameters import (
 )
 from chainwatch.api.prometheus.paths import PREFIX
 from chainwatch.api.prometheus.rules import listed_alerts, listed_rules, wanted_rules
+from chainwatch.api.prometheus.targets import listed_targets, wanted_targets
 from chainwatch.api.prometheus.turning import in_turn
 from chainwatch.promql.evaluation import LOOK_BACK
+from chainwatch.promql.formatting import format_query
 from chainwatch.rule_engine.engine import RuleEngine
 
 VERSION = "3.5.0"
@@ -47,21 +48,23 @@ _ESCAPE = re.compile("_([0-9a-fA-F]{1,6})_|__")
 Handle = Callable[[web.Request, Fields], Awaitable[web.Response]]
 
 
-def routes(engine: RuleEngine, turns: ClientTurns) -> list[web.RouteDef]:
-    """Return the routes."""
-    api = _Api(engine, turns)
+def routes(engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float]) -> list[web.RouteDef]:
+    """Return the routes. ``clock`` gives Unix seconds."""
+    api = _Api(engine, turns, clock)
     both = {
         "query": api.query,
         "query_range": api.query_range,
         "query_exemplars": api.exemplars,
         "series": api.series,
         "labels": api.labels,
+        "format_query": api.format,
     }
     only_read = {
         "label/{name}/values": api.values,
         "metadata": api.metadata,
         "rules": api.rules,
         "alerts": api.alerts,
+        "targets": api.targets,
         "status/buildinfo": api.build,
     }
     return [
@@ -73,14 +76,15 @@ def routes(engine: RuleEngine, turns: ClientTurns) -> list[web.RouteDef]:
 class _Api:
     """The handlers. Expressions are parsed in turn too: long ones take as long as queries."""
 
-    def __init__(self, engine: RuleEngine, turns: ClientTurns) -> None:
+    def __init__(self, engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._engine = engine
         self._samples = engine.tsdb
         self._turns = turns
 
     async def query(self, request: web.Request, fields: Fields) -> web.Response:
         limit = limit_of(fields)
-        at = time_of(fields, "time", _now())
+        at = time_of(fields, "time", int(self._clock() * 1000))
         seconds, look_back, stats = _timeout(fields), _look_back(fields), bool(text_of(fields, "stats"))
 
         def work(budget: Budget) -> bytes:
@@ -167,6 +171,14 @@ class _Api:
     async def alerts(self, request: web.Request, fields: Fields) -> web.Response:
         return await self._list(request, lambda: success(encode(listed_alerts(self._engine.groups()))))
 
+    async def targets(self, request: web.Request, fields: Fields) -> web.Response:
+        wanted = wanted_targets(fields)
+        statuses = self._engine.targets()
+        return await self._list(request, lambda: success(encode(listed_targets(statuses, wanted))))
+
+    async def format(self, request: web.Request, fields: Fields) -> web.Response:
+        return await self._list(request, lambda: success(encode(format_query(query_of(fields)))))
+
     async def build(self, request: web.Request, fields: Fields) -> web.Response:
         about = {"version": VERSION, "revision": "chainwatch", "branch": "HEAD", "buildUser": "chainwatch"}
         return answer(success(encode({**about, "buildDate": "", "goVersion": platform.python_version()})))
@@ -231,7 +243,3 @@ def _unescaped(name: str) -> str:
 def _character(match: re.Match[str]) -> str:
     code = int(match[1], 16) if match[1] else ord("_")
     return chr(code) if code < 0xD800 or 0xE000 <= code < 0x110000 else match[0]
-
-
-def _now() -> int:
-    return int(time.time() * 1000)

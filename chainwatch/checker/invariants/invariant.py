@@ -51,6 +51,8 @@ class InvariantValue:
     events: EventMeasure | None = None
     event_reads: EventReads | None = None
     """What must be kept of these events."""
+    trigger: EventTrigger | None = None
+    """Events at whose blocks its invariant is checked, too."""
     unit: Unit | None = None
     """Of amounts: what they are counted in, where that is known."""
     flow: FlowMeasure | None = None

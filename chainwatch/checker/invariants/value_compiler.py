@@ -15,7 +15,13 @@ from chainwatch.checker.invariants import claims
 from chainwatch.checker.invariants.contracts import Contracts, lookup_text
 from chainwatch.checker.invariants.differences import Unit
 from chainwatch.checker.invariants.encoding import ArgumentError, encode_call
-from chainwatch.checker.invariants.event_facts import EventMeasure, EventReads, Where, compile_where
+from chainwatch.checker.invariants.event_facts import (
+    EventMeasure,
+    EventReads,
+    EventTrigger,
+    Where,
+    compile_where,
+)
 from chainwatch.checker.invariants.flow_measure import FlowMeasure
 from chainwatch.checker.invariants.invariant import InvariantValue, StateRead
 from chainwatch.checker.path import Path, compile_path
@@ -231,7 +237,9 @@ class _ValueCompiler:
         reads = EventReads(kind, () if path is None else (path,), () if where is None else (where,))
         abi_type = path.param if path is not None and settings.take == "last" else AbiParam("", "int256")
         param = msgspec.structs.replace(abi_type, name=self._name, indexed=False)
-        return InvariantValue(param, tuple(settings.network), events=measure, event_reads=reads)
+        trigger = EventTrigger(kind, measure.where) if settings.at_once else None
+        networks = tuple(settings.network)
+        return InvariantValue(param, networks, events=measure, event_reads=reads, trigger=trigger)
 
     def _argument(self, event: AbiEvent) -> Path | None:
         """Return the argument that is measured, if one is."""

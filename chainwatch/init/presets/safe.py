@@ -5,33 +5,24 @@ from __future__ import annotations
 from chainwatch.init.presets.networks import KNOWN_NETWORKS
 from chainwatch.init.presets.preset import About, Networks, Preset, invariant_table
 
-CHANGES = ("AddedOwner", "RemovedOwner", "EnabledModule", "ChangedGuard", "ChangedFallbackHandler")
-"""Events of changes that nobody should make unnoticed."""
+KINDS = {
+    "owners": ("safe_owners", ("AddedOwner", "RemovedOwner")),
+    "threshold": ("safe_threshold", ("ChangedThreshold",)),
+    "modules": ("safe_modules", ("EnabledModule", "DisabledModule")),
+    "guard": ("safe_guard", ("ChangedGuard",)),
+    "fallback": ("safe_fallback", ("ChangedFallbackHandler",)),
+    "code": ("safe_singleton", ()),
+}
+"""What nobody should change unnoticed: the kind that watches it, and the events that tell of a change."""
 
 
 def _invariants(networks: Networks) -> str:
     tables = []
     for network in networks:
         safe = {"network": network, "safe": "safe", "every": "1m"}
-        tables += [
-            invariant_table(f"safe-{network}-owners", "safe_owners", **safe),
-            invariant_table(f"safe-{network}-threshold", "safe_threshold", **safe),
-            invariant_table(f"safe-{network}-code", "safe_singleton", **safe),
-            invariant_table(f"safe-{network}-guard", "safe_guard", **safe),
-            invariant_table(f"safe-{network}-modules", "safe_modules", **safe),
-        ]
-        tables += [
-            invariant_table(
-                f"safe-{network}-{event}",
-                "events",
-                network=network,
-                contract="safe",
-                event=event,
-                most=0,
-                severity="P0",
-            )
-            for event in CHANGES
-        ]
+        for name, (kind, events) in KINDS.items():
+            also = {"events": events} if events else {}
+            tables.append(invariant_table(f"safe-{network}-{name}", kind, **safe, **also))
     return "".join(tables)
 
 
@@ -40,7 +31,7 @@ PRESET = Preset(
     title="Safe multisigs",
     about=About(
         sees="changes of the owners, the number of signatures, modules, guard, fallback handler and code of one Safe on "
-        "each network, as state once a minute and by their events.",
+        "each network, as state once a minute and at each event of such a change.",
         blind="what the Safe executes, and several Safes on one network: copy the tables for another contract. Without "
         "`owners` (the kind `safe_owners`), which owners there should be.",
         orphans="",

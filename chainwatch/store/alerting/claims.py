@@ -21,6 +21,9 @@ _READY = (
     .order_by(notifications.c.id)
     .limit(sa.bindparam("limit"))
 )
+_FIRST_READY = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(
+    PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY
+)
 _PROBE = (
     sa.select(notifications)
     .where(PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY)
@@ -52,16 +55,14 @@ def claim(
 
     Each is the oldest pending one of its key; keys in ``busy`` are left out.
     """
-    ready = _READY
-    heads = [PENDING, notifications.c.receiver == sa.bindparam("receiver"), IS_OLDEST_OF_KEY]
+    ready, first_ready = _READY, _FIRST_READY
     if busy:
-        heads.append(notifications.c.key.not_in(sorted(busy)))
-        ready = ready.where(notifications.c.key.not_in(sorted(busy)))
+        is_free = notifications.c.key.not_in(sorted(busy))
+        ready, first_ready = ready.where(is_free), first_ready.where(is_free)
     found = _urgent_first(connection, ready, {"receiver": receiver, "now": now, "limit": limit})
     next_ready = None
     if not found:
-        earliest = sa.select(sa.func.min(notifications.c.next_attempt_at)).where(*heads)
-        next_ready = connection.execute(earliest, {"receiver": receiver}).scalar()
+        next_ready = connection.execute(first_ready, {"receiver": receiver}).scalar()
     known = len(found) + len(busy)
     pending = connection.execute(_PENDING_OF, {"receiver": receiver, "limit": known + 1}).all()
     return Claim(found, next_ready, len(pending) > known)

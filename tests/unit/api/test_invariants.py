@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainwatch.store import definitions
+import sqlalchemy as sa
+
+from chainwatch.store import accepted_values, definitions, invariants
+from chainwatch.store.accepted_values import BY_NOBODY, Accepted
+from chainwatch.store.invariants import Check, Reading
 from tests.unit.api.conftest import Served, Serving
 
 SAFE = "0x" + "5a" * 20
@@ -49,6 +53,36 @@ async def test_they_are_made_replaced_stopped_and_deleted(serving: Serving) -> N
         assert (await served.ask("DELETE", "/v1/invariants/ceiling"))[0] == 404
         with served.running.database.reading() as connection:
             assert definitions.running(connection) == []
+
+
+def read(connection: sa.Connection, name: str, block: int, funds: int) -> None:
+    """Store a check with an answer."""
+    check = Check("ethereum", block, 1_000 + block, positions={"ethereum": block}, holds=True)
+    invariants.add_checks(connection, [(name, check)])
+    content = {"funds": funds}
+    invariants.add_readings(
+        connection, [Reading(name, "ethereum", block, bytes(32), 1_000 + block, False, content)]
+    )
+
+
+async def test_the_values_that_one_has_read_last_are_accepted(serving: Serving) -> None:
+    same = {**FLOOR, "assert": "is_accepted(funds)"}
+    async with serving({**TABLES, "invariants": {"floor": FLOOR, "same": same}}) as served:
+        with served.running.database.transaction() as connection:
+            for name in ("floor", "same"):
+                read(connection, name, 1, 7)
+                read(connection, name, 2, 8)
+            first = Accepted("same", "ethereum", 1, 1_001, b"reads", {"funds": 7}, BY_NOBODY, 1_001.0)
+            accepted_values.save(connection, first)
+        _, answer = await served.get("/v1/invariants/same")
+        assert (answer["accepted"]["values"], answer["accepted"]["author"]) == ("funds = 7", None)
+        status, accepted = await served.ask("POST", "/v1/invariants/same/accept", json={})
+        assert (status, accepted["values"], accepted["block"]) == (200, "funds = 8", 2)
+        _, answer = await served.get("/v1/invariants/same")
+        assert answer["accepted"] == accepted
+        assert (await served.get("/v1/invariants/floor"))[1]["accepted"] is None
+        assert (await served.ask("POST", "/v1/invariants/floor/accept", json={}))[0] == 409
+        assert (await served.ask("POST", "/v1/invariants/other/accept", json={}))[0] == 404
 
 
 async def test_kinds_are_made_over_http_too(serving: Serving) -> None:

@@ -15,6 +15,7 @@ from chainwatch.operations import access
 from chainwatch.promql import queries
 from chainwatch.promql.series import Labels, Metadata
 from tests.support.effort import effort_within
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, eventually
 from tests.unit.api.conftest import Served, Serving
 
@@ -295,6 +296,52 @@ async def test_who_gives_up_leaves_the_queue() -> None:
 
 def test_the_version_is_one_that_grafana_takes_for_recent() -> None:
     assert tuple(map(int, routes.VERSION.split("."))) >= (2, 24, 0)
+
+
+async def test_a_query_is_laid_out(serving: Serving) -> None:
+    async with serving() as served:
+        assert await ask(served, "format_query", query="sum(a)by(b)/c") == "sum by (b) (a) / c"
+        form = {"data": {"query": "a+b"}}
+        assert (await served.ask("POST", "/api/v1/format_query", **form))[1]["data"] == "a + b"
+        status, body = await served.get("/api/v1/format_query", params={"query": "a +"})
+        assert (status, body["errorType"]) == (400, "bad_data")
+
+
+async def test_targets_are_listed_as_prometheus_lists_its_own(serving: Serving) -> None:
+    dead = f"127.0.0.1:{free_port()}"
+    scrape = [
+        {"job": "dead", "targets": [dead], "interval": "100ms", "timeout": "50ms"},
+        {"job": "later", "targets": ["127.0.0.1:9"], "interval": "90s", "scheme": "https"},
+    ]
+    async with serving({"scrape": scrape}) as served:
+        served.rules.loaded.set()
+        tasks = served.rules.companions(served.running)
+        running = asyncio.ensure_future(tasks["scrape dead"]())
+
+        async def of(job: str) -> Any:
+            (found,) = (await ask(served, "targets", scrapePool=job, state="active"))["activeTargets"]
+            return found
+
+        try:
+            later = await of("later")
+            assert (later["health"], later["lastScrape"]) == ("unknown", "0001-01-01T00:00:00Z")
+            assert (later["scrapeInterval"], later["scrapeTimeout"]) == ("1m30s", "10s")
+            assert later["scrapeUrl"] == "https://127.0.0.1:9/metrics"
+            assert later["discoveredLabels"]["__address__"] == "127.0.0.1:9"
+            async with asyncio.timeout(PATIENCE):
+                while (await of("dead"))["health"] == "unknown":
+                    await asyncio.sleep(0.05)
+            failed = await of("dead")
+            assert (failed["health"], failed["labels"]) == ("down", {"instance": dead, "job": "dead"})
+            assert failed["lastError"]
+            assert failed["lastScrape"].startswith("20")
+            both = await ask(served, "targets")
+            assert [one["scrapePool"] for one in both["activeTargets"]] == ["dead", "later"]
+            assert both["droppedTargets"] == []
+            assert (await ask(served, "targets", state="dropped"))["activeTargets"] == []
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_query_waits_until_the_samples_from_before_the_start_are_there(

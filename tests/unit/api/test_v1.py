@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api import reads, root, samples
+from chainwatch.api import openapi_samples, reads, root, samples
 from chainwatch.api.calls import LIMIT_MAX
+from chainwatch.api.ingestion import WRITE
+from chainwatch.api.prometheus.paths import PREFIX, QUERY_PATHS
 from chainwatch.api.v1 import CALLS
 from chainwatch.operations import access, queries
 from chainwatch.operations.context import Access, Context
@@ -217,7 +219,12 @@ async def test_the_description_is_whole(serving: Serving) -> None:
     assert status == 200
     assert document["openapi"] == "3.1.0"
     described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert described == {(call.method, call.path) for call in (*CALLS, *root.CALLS)}
+    by_hand = {
+        (method.upper(), path) for path, methods in openapi_samples.paths().items() for method in methods
+    }
+    assert described == {(call.method, call.path) for call in (*CALLS, *root.CALLS)} | by_hand
+    operations = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
+    assert len(set(operations)) == len(operations)
     text = json.dumps(document)
     names = document["components"]["schemas"]
     references = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
@@ -230,6 +237,12 @@ async def test_the_description_is_whole(serving: Serving) -> None:
     given = names[body["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
     assert "ids" in given["required"]
     assert "actor" not in given["properties"]
+
+
+def test_every_path_of_queries_is_described() -> None:
+    """Also by POST, where that is taken."""
+    described = {path for path in openapi_samples.paths() if path.startswith(PREFIX) and path != WRITE}
+    assert described == {PREFIX + name for name in (*QUERY_PATHS, "label/{name}/values")}
 
 
 def test_the_page_has_every_call_and_no_other() -> None:

@@ -100,7 +100,17 @@ def test_every_flow_can_open_and_end_on_the_networks_chosen(preset: str, tmp_pat
         ("cctp-v1", {"paused", "constant"}),
         ("cctp-v2", {"paused", "constant"}),
         ("op-stack", {"paused", "implementation", "proxy_admin", "rises"}),
-        ("safe", {"safe_owners", "safe_threshold", "safe_singleton", "safe_guard", "safe_modules", "events"}),
+        (
+            "safe",
+            {
+                "safe_owners",
+                "safe_threshold",
+                "safe_singleton",
+                "safe_guard",
+                "safe_modules",
+                "safe_fallback",
+            },
+        ),
     ],
 )
 def test_presets_have_invariants_of_their_protocols(preset: str, kinds: set[str], tmp_path: Path) -> None:

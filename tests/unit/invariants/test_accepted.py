@@ -14,7 +14,7 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.invariants import show_invariant
 from chainwatch.store import accepted_values
-from tests.unit.invariants.test_checker import FLOOR, SAFE, Chains, plan_of
+from tests.unit.invariants.test_checker import BACKED, FLOOR, SAFE, Chains, plan_of
 
 SAME: dict[str, Any] = {**FLOOR, "assert": "is_accepted(funds)"}
 RAISED = ("InvariantViolated", 1_030, None, "")
@@ -99,6 +99,31 @@ def test_a_reorg_drops_what_was_read_first_in_a_block_that_is_gone(connection: s
     chains.step(3, 18, fork=1, back_to=2)
     chains.step(4, 17)
     assert chains.raised == [("InvariantViolated", 1_040, None, "")]
+
+
+def test_a_reorg_of_another_network_drops_what_was_read_first_with_it(connection: sa.Connection) -> None:
+    values = {**BACKED["values"]}
+    chains = Chains(connection, plan_of(same={"values": values, "assert": "is_accepted(minted)"}))
+
+    def answer(minted: int) -> None:
+        chains.answer(lambda _name, _block: {"locked": 5}, "alpha")
+        chains.answer(lambda _name, _block: {"minted": minted}, "beta")
+
+    def mine(number: int, minted: int, fork: int = 0, back_to: int | None = None) -> None:
+        chains.mine(number)
+        chains.mine(number, "beta", fork, back_to)
+        answer(minted)
+
+    chains.mine(1, "beta")
+    mine(2, 7)
+    mine(3, 7)
+    assert [one[0].content["minted"] for one in accepted_values.load(connection).values()] == [7]
+    chains.mine(2, "beta", fork=1, back_to=1)
+    answer(8)
+    for number in (3, 4, 5):
+        mine(number, 8, fork=1)
+    assert [one[0].content["minted"] for one in accepted_values.load(connection).values()] == [8]
+    assert chains.raised == []
 
 
 def test_arrays_are_the_same_in_any_order(connection: sa.Connection) -> None:

@@ -14,6 +14,7 @@ from chainwatch.config import ConfigError, read_dict
 from chainwatch.flows.checker import FlowChecker
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.definitions import INVARIANT
+from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import BlockRead
 from chainwatch.invariants.sampling import Sample, SampledBlocks
 from chainwatch.model import Batch, Event, Header, Seen
@@ -104,6 +105,8 @@ class Chains:
     ) -> None:
         """Answer what is wanted of ``network``: values, an error, or nothing, by the invariant's name and the block."""
         found = self._wanted(network)
+        if found is not None and found.has_loaded:
+            self.pipeline.process(self.connection, [TransfersLoaded()], self.now)
         for block in found.blocks if found else ():
             done = []
             for one in block.readings:

@@ -147,3 +147,12 @@ def test_another_condition_counts_stored_events_anew(connection: sa.Connection, 
 def test_mistakes_are_named(tmp_path: Path, value: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan_of(tmp_path, i={"values": {"a": value}, "assert": "a == a"})
+
+
+def test_no_value_counts_what_is_not_kept_for_so_long(tmp_path: Path) -> None:
+    latency = {"flow": "bridge", "latency": 95, "within": "100d"}
+    values = {"n": {**SENT, "within": "91d"}, "took": latency, "fine": {**SENT, "within": "90d"}}
+    with pytest.raises(ConfigError) as error:
+        plan_of(tmp_path, i={"values": values, "assert": "n + took + fine >= 0"})
+    assert [problem.path[-2:] for problem in error.value.problems] == [("n", "within"), ("took", "within")]
+    assert "for 90d only" in error.value.problems[0].message

@@ -18,6 +18,7 @@ from chainwatch.checker.invariants.flow_index import FlowIndex
 from chainwatch.checker.invariants.flow_measure import Counted, FlowMeasure, Moment, count
 from chainwatch.checker.transfer import settle, with_events
 from chainwatch.config import ConfigError, read_dict
+from chainwatch.invariants import kept_transfers
 from chainwatch.model import Event, Occurrence, RawLog, Transfer
 from chainwatch.plan import Plan, make_plan
 from chainwatch.store import invariants, schema, transfers
@@ -393,3 +394,25 @@ def test_a_mint_that_nothing_opens_is_a_breach_once_its_lock_would_be_read(
     world.read()
     (signal,) = world.chains.alerts.signals
     assert (signal.labels["alertname"], signal.starts_at) == ("InvariantViolated", 1_020)
+
+
+def test_what_changes_while_transfers_are_loaded_aside_counts(
+    connection: sa.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_transfers, "AT_ONCE", -1)
+    plan = plan_of(tmp_path, backed={"values": {"in_flight": IN_FLIGHT}, "assert": "in_flight < 100"})
+    chains = Chains(connection, plan)
+    chains.mine(1, "beta")
+    chains.mine(1, events=(sent(1, 1, 60),))
+    chains.mine(2, "beta")
+    chains.mine(2)
+    assert {holds for _, _, holds in answers(connection)} == {None}
+    kept = chains.checker.kept_transfers
+    (network,) = kept.loading
+    assert kept.load(connection, network)
+    chains.mine(3, "beta")
+    chains.mine(3, events=(sent(3, 2, 50),))  # this transaction takes over what was loaded, and this one, too
+    chains.see("beta", 1_040)
+    chains.see("alpha", 1_040)
+    assert ("alpha", 3, False) in answers(connection)
+    assert ("alpha", 2, True) in answers(connection)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.invariants import kept_transfers
 from chainwatch.model import Signal
 from chainwatch.store import schema
 from tests.unit.invariants.test_checker import FLOOR, SAFE, Chains
@@ -58,6 +59,16 @@ def signals(folder: Path, seed: int, *, restarts: bool) -> list[tuple[Any, ...]]
         for one in found
         if one.source == "invariant"
     ]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_verdicts_are_the_same_where_transfers_are_loaded_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, restarts: bool
+) -> None:
+    at_once = signals(tmp_path, seed, restarts=False)
+    monkeypatch.setattr(kept_transfers, "AT_ONCE", -1)
+    assert signals(tmp_path, seed, restarts=restarts) == at_once
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -3,6 +3,8 @@
 import asyncio
 import threading
 import time
+from array import array
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,11 @@ import pytest
 from chainwatch.alerting.engine.submission import parse
 from chainwatch.promql.series import Labels
 from chainwatch.rule_engine.live_group import Evaluated, LiveGroup
+from chainwatch.rule_engine.sample_rows import write_labels
+from chainwatch.store import samples
+from chainwatch.store.database import Database
 from chainwatch.support.clock import SteadyClock
+from chainwatch.tsdb.journal import encode_batch
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.ruling import Ruling, ruling
 
@@ -86,6 +92,30 @@ async def test_pending_goes_on_where_it_was_after_a_restart(database_url: str) -
         (alert,) = await world.until(lambda: world.alerts("High"))
         assert world.engine.groups()[0].rules[0].alerts[0].active_at == active_at
         assert 40 <= alert.starts_at - active_at / 1000 < 80, "it would begin anew"
+
+
+async def test_a_restart_delays_no_pending_alert_of_a_group_that_is_evaluated_seldom(sqlite_url: str) -> None:
+    rule: dict[str, Any] = {**HIGH, "query": "last_over_time(load[1h]) > 1", "for": "20m"}
+    earlier = time.time() - 1_200
+    started = SteadyClock(lambda: earlier, lambda: 0.0)
+    async with ruling(sqlite_url, [rule], evaluation=SELDOM, clock=started) as world:
+        await world.evaluated()
+        world.push("load", 2)
+        await world.until(lambda: world.engine.groups()[0].rules[0].alerts and world.engine.is_idle)
+        active_at = world.engine.groups()[0].rules[0].alerts[0].active_at
+    assert abs(active_at / 1000 - earlier) < 1
+    sampled_last(sqlite_url, time.time() - 30)
+    async with ruling(sqlite_url, [rule], evaluation=SELDOM) as world:
+        (alert,) = await world.until(lambda: world.alerts("High"))
+        assert (alert.state, world.engine.groups()[0].rules[0].alerts[0].active_at) == ("firing", active_at)
+
+
+def sampled_last(url: str, at: float) -> None:
+    """Store that a process took a sample of its own metrics at these Unix seconds."""
+    labels = Labels({"__name__": "chainwatch_alerts_raised_total", "job": "chainwatch"})
+    data = encode_batch([10_000], array("q", [int(at * 1000)]), array("d", [1.0]))
+    with closing(Database.open(url, durable=False)) as database, database.transaction() as connection:
+        samples.add(connection, [(10_000, write_labels(labels))], 10_000, data)
 
 
 async def test_a_rule_that_is_gone_ends_its_alerts_and_others_go_on(sqlite_url: str) -> None:

@@ -105,6 +105,23 @@ async def test_an_answer_becomes_samples_with_a_report(world: World) -> None:
     assert world.tsdb.metadata("a")["a"].help == "What"
 
 
+async def test_a_target_says_what_became_of_its_newest_scrape(world: World) -> None:
+    target, client = world.target()
+    assert (target.status.scraped_at, target.status.error) == (None, "")
+    await target.scrape(client)
+    first = target.status
+    assert (first.error, first.took > 0) == ("", True)
+    world.now += 1
+    world.answer = lambda _: text("no metric", status=500)
+    await target.scrape(client)
+    await client.close()
+    failed = target.status
+    assert "500" in failed.error
+    assert failed.scraped_at is not None
+    assert first.scraped_at is not None
+    assert failed.scraped_at > first.scraped_at
+
+
 async def test_what_is_asked(world: World) -> None:
     await world.scrape(path="/probe?module=http", token="t0ken", timeout="2s")
     request = world.requests[0]
