@@ -70,8 +70,7 @@ def evaluate_together(evaluation: Evaluation, node: Node, times: Ints) -> Iterat
         some = times[first : first + size]
         together = Together(evaluation, some)
         with np.errstate(all="ignore"):
-            is_scalar = type_of(node) == SCALAR
-            rows = [together.row(Labels(), together.numbers(node))] if is_scalar else together.rows(node)
+            rows = together.number_row(node) if type_of(node) == SCALAR else together.rows(node)
         yield some, rows
 
 
@@ -101,9 +100,9 @@ class Together:
         self.read: Ints = np.ones(len(times), np.int64)
         """How many samples were read for each time."""
 
-    def row(self, labels: Labels, values: Floats) -> Row:
-        """Return a row that is there at all times."""
-        return Row(labels, values, np.ones(len(self._times), np.bool_), False)
+    def number_row(self, node: Node) -> Rows:
+        """Return the scalar that ``node`` is at each time as the only row, without labels."""
+        return [Row(Labels(), self.numbers(node), np.ones(len(self._times), np.bool_), False)]
 
     def rows(self, node: Node) -> Rows:
         """Return the vector that ``node`` is at each time."""
@@ -286,7 +285,7 @@ class Together:
         if name in WINDOW_FUNCTIONS:
             return self._over_windows(node)
         if name == "vector":
-            return [self.row(Labels(), self.numbers(arguments[0]))]
+            return self.number_row(arguments[0])
         if name in ("label_replace", "label_join"):
             return self._relabelled(node)
         if name == "timestamp" and isinstance(arguments[0], Selector):
