@@ -33,6 +33,8 @@ TURN_MIN = 0.005
 """Seconds that the turn of a group lasts at least: it takes less, but other threads may have the processor."""
 PAUSE_MAX = 600.0
 """The longest pause, in seconds, after evaluations that were cut off again and again."""
+PATIENCE = 0.5
+"""Seconds for which a group that is evaluated by the clock alone lets those go first of which something has changed."""
 LOOK_AGAIN = 1.0
 """Seconds after which a group is evaluated once more when what it reads has grown by samples of clocks that are ahead."""
 TURN = 0.5
@@ -115,8 +117,8 @@ class Lanes:
             heap.clear()
         for task in self._tasks.values():
             task.is_running = False
-            at = min(task.due, self._until_change(task.group, int(clock() * 1000)) + now)
-            self._schedule(task, max(now if task.is_changed else at, task.not_before))
+            until_change = self._until_change(task.group, int(clock() * 1000))
+            self._schedule_next(task, now if task.is_changed else now + until_change, task.due)
         self._interests, self._clock, self._limits = interests, clock, limits
         self._is_over = False
         self._threads = [
@@ -165,7 +167,7 @@ class Lanes:
                 if task is not None:
                     task.is_changed = True
                     at = max(now, task.not_before)
-                    if not task.is_running and at < task.ready_at:
+                    if not task.is_running and (at < task.ready_at or max(at, turn) < task.turn):
                         self._schedule(task, at, turn)
                         turn += max(task.seconds, TURN_MIN)
 
@@ -246,7 +248,7 @@ class Lanes:
                 task.is_changed = True
             else:
                 group.lane = lane + 1
-                self._schedule(task, now)
+                self._schedule(task, now, now)
             return
         group.lane = _lane_for(result.seconds, lane)
         is_too_long = result.seconds >= self._limits.seconds
@@ -256,13 +258,10 @@ class Lanes:
         interval = group.interval / 1000
         if task.due <= now:
             task.due = task.base + max(0, math.floor((now - task.base) / interval) + 1) * interval
-        at = min(task.due, now + self._until_change(group, result.at))
-        if was_changed and not task.looks_again:
-            at = min(at, now + LOOK_AGAIN)
-        task.looks_again = was_changed and not task.looks_again
-        if task.is_changed:
-            at = now
-        self._schedule(task, max(at, task.not_before))
+        changes_at = now if task.is_changed else now + self._until_change(group, result.at)
+        looks_at = now + LOOK_AGAIN if was_changed and not task.looks_again else math.inf
+        task.looks_again = looks_at < math.inf
+        self._schedule_next(task, changes_at, min(task.due, looks_at))
 
     @staticmethod
     def _until_change(group: LiveGroup, at: int) -> float:
@@ -270,7 +269,12 @@ class Lanes:
         change = group.next_change()
         return math.inf if change is None else max(0.0, (change - at) / 1000)
 
-    def _schedule(self, task: _Task, at: float, turn: float = 0.0) -> None:
+    def _schedule_next(self, task: _Task, changes_at: float, looks_at: float) -> None:
+        """Schedule a group that has or will have changed at one time, and is evaluated by the clock alone at the other."""
+        turn = changes_at if changes_at <= looks_at else looks_at + PATIENCE
+        self._schedule(task, max(min(changes_at, looks_at), task.not_before), turn)
+
+    def _schedule(self, task: _Task, at: float, turn: float) -> None:
         lane = task.group.lane
         task.ready_at = at
         task.turn = max(at, turn)

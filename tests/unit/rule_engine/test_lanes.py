@@ -58,6 +58,30 @@ def until(holds: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+def test_what_changes_does_not_wait_for_all_that_the_clock_alone_has_evaluated() -> None:
+    order: list[str] = []
+    gate = threading.Event()
+    groups = [Recorded(name, order, gate) for name in (*(f"many{n}" for n in range(MANY)), "alone")]
+    tsdb = Tsdb()
+    lanes = Lanes(tsdb, Saver())
+
+    def fail(error: BaseException) -> None:
+        raise error
+
+    queries = {group.name: [rule.query for rule in group.placed.group.rules] for group in groups}
+    lanes.start(groups, Interests(queries), time.time, Limits(), fail)
+    try:
+        until(lambda: bool(order))
+        now = time.time_ns() // 1_000_000
+        tsdb.append([(Labels({"__name__": "alone"}), (now,), (1.0,))], now)
+        gate.set()
+        until(lambda: {*order} == queries.keys())
+    finally:
+        gate.set()
+        lanes.stop()
+    assert order.index("alone") == 1
+
+
 @pytest.mark.parametrize(("kind", "evaluated"), [(Recorded, 1), (Delayed, MANY // 4)])
 def test_what_changes_alone_does_not_wait_for_all_that_changed_together_before(
     kind: type[Recorded], evaluated: int
