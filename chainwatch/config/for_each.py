@@ -126,6 +126,8 @@ def expand_all(
         elif is_valid(name, table[FOR_EACH]):
             try:
                 for one, filled, element in expand(name, table, table[FOR_EACH]):
+                    if one in tables:
+                        raise ValueError(f"names of their own: one is {one}, as another invariant is called")
                     made[one], elements[one] = filled, element
             except ValueError as error:
                 mistakes[name] = f"expected {error}"

@@ -28,6 +28,8 @@ RULE_FAILING = "RuleFailing"
 CURSORS = Cursors("rules", 1)
 ALERTS_MAX = 100
 """Alerts of one rule that are shown."""
+ALERTS_OF_A_PAGE = 1_000
+"""Alerts that are shown of the rules of a page; of each rule one at least."""
 STATES = ("inactive", "pending", "firing", "failing")
 
 
@@ -46,7 +48,8 @@ class RuleStateView(msgspec.Struct, frozen=True):
     """A rule. ``for``, ``keep_firing_for``, ``interval`` and ``seconds`` are seconds, ``evaluated_at`` Unix seconds.
 
     ``state`` is that of its most urgent alert, ``health`` ``ok``, ``err`` with ``error``, or ``unknown`` before its first
-    evaluation. ``seconds``: how long its last evaluation took. ``alerts``: the first 100 of ``alert_count``.
+    evaluation. ``seconds``: how long its last evaluation took. ``alerts``: the first ones of ``alert_count``, 100 at
+    most, and fewer the more rules a page has.
     """
 
     name: str
@@ -92,7 +95,8 @@ def list_rules(
             found.append((position, group, rule))
             if len(found) == wanted:
                 break
-    return CURSORS.page(found, limit, lambda one: [one[0]], lambda one: _view(one[1], one[2]))
+    shown = min(ALERTS_MAX, max(1, ALERTS_OF_A_PAGE // max(1, len(found[:limit]))))
+    return CURSORS.page(found, limit, lambda one: [one[0]], lambda one: _view(one[1], one[2], shown))
 
 
 def groups(connection: sa.Connection, context: Context) -> Sequence[GroupStatus]:
@@ -160,7 +164,7 @@ def _is_wanted(rule: RuleStatus, name: str | None, state: str | None) -> bool:
     return state is None or (rule.health == "err" if state == "failing" else rule.state == state)
 
 
-def _view(group: GroupStatus, status: RuleStatus) -> RuleStateView:
+def _view(group: GroupStatus, status: RuleStatus, alerts_max: int) -> RuleStateView:
     rule = status.rule
     alerting = rule if isinstance(rule, AlertingRule) else None
     return RuleStateView(
@@ -183,7 +187,7 @@ def _view(group: GroupStatus, status: RuleStatus) -> RuleStateView:
         seconds=round(status.seconds, 6),
         slow=group.slow,
         alert_count=len(status.alerts),
-        alerts=[_alert_view(alert) for alert in status.alerts[:ALERTS_MAX]],
+        alerts=[_alert_view(alert) for alert in status.alerts[:alerts_max]],
     )
 
 

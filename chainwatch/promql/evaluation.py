@@ -6,14 +6,16 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS, greater, lesser
 from chainwatch.promql.calls import CALLS
-from chainwatch.promql.errors import EvaluationError, LimitExceeded, TimedOut
+from chainwatch.promql.errors import LimitExceeded, TimedOut
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.series import NAME, Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
+from chainwatch.promql.subqueries import SeriesWindow, subquery_windows
 from chainwatch.promql.syntax import (
     Aggregation,
     At,
@@ -35,20 +37,14 @@ from chainwatch.promql.vectors import (
     combine_vectors,
     combine_with_scalar,
 )
-from chainwatch.promql.windows import WINDOW_FUNCTIONS, Window
+from chainwatch.promql.windows import NAMED, WINDOW_FUNCTIONS, Window
 
 LOOK_BACK = 300_000
 """Milliseconds for which a sample counts where none follows."""
-SUBQUERY_STEP = 60_000
-"""Milliseconds between the evaluations of a subquery without a step of its own."""
-NAMED = frozenset({"last_over_time", "first_over_time"})
-"""Functions of a range that keep the metric's name."""
 _CHECK_EVERY = 10_000
 """Samples between looks at the clock."""
 _REMEMBERED_MAX = 2_000_000
 """Elements of results that are kept because several expressions need them."""
-_HELD_MAX = 5_000_000
-"""Samples that a subquery may have at one time: all are in memory together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +57,6 @@ class Limits:
     series: int = 200_000
     steps: int = 11_000
     seconds: float = 60.0
-
-
-SeriesWindow = tuple[Labels, Window, bool]
-"""The samples of one series in a range; the last one is ``unnamed``, as in an element of a vector."""
 
 
 class Evaluation:
@@ -142,17 +134,34 @@ class Evaluation:
         return known
 
     def vector_over(self, node: Node, at: int, given: Mapping[int, Vector]) -> Vector:
-        """Return the vector that ``node`` is, whose nodes in ``given`` (by ``id``) are vectors that are known."""
-        self.begin_step()
+        """Return the vector that ``node`` is at another time, where the nodes in ``given`` (by ``id``) are known."""
         shared, self._shared = self._shared, self._shared | given.keys()
         for key, vector in given.items():
             self._results[key, at] = vector
         try:
-            return self._computed(node, at)
+            with self._apart():
+                return self._computed(node, at)
         finally:
             self._shared = shared
             for key in given:
                 del self._results[key, at]
+
+    def number_apart(self, node: Node, at: int) -> float:
+        """Return the scalar that ``node`` is at another time."""
+        with self._apart():
+            return self.number(node, at)
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Let the limit of samples count for another time, and then go on for the one that is being evaluated."""
+        left, check_at = self._left, self._check_at
+        self._left = self._limits.samples
+        self._check_at = self._left - _CHECK_EVERY
+        try:
+            yield
+        finally:
+            self._spent_before += self._limits.samples - self._left
+            self._left, self._check_at = left, check_at
 
     def number(self, node: Node, at: int) -> float:
         """Return the scalar that ``node`` is at the time ``at``."""
@@ -188,7 +197,7 @@ class Evaluation:
     def windows(self, node: Node, at: int) -> Iterator[SeriesWindow]:
         """Yield the range that ``node`` is at ``at``, of the series that have samples in it."""
         if isinstance(node, Subquery):
-            return self._subquery(node, at)
+            return subquery_windows(self, node, at)
         assert isinstance(node, RangeSelector)
         return self._selected_windows(node, at)
 
@@ -203,6 +212,11 @@ class Evaluation:
         self._spent_before += samples
         self._check_samples(self._limits.samples - most)
         self.check_time()
+
+    def spend_again(self, samples: int) -> None:
+        """Count samples, which ``spend_together`` has counted for other times, for the time that is being evaluated."""
+        self._spent_before -= samples
+        self.spend(samples)
 
     def check_time(self) -> None:
         """Raise ``TimedOut`` when the evaluation takes too long."""
@@ -313,29 +327,6 @@ class Evaluation:
                     kept_times = type(kept_times)("q", [kept_times[index] for index in kept])
                     kept_values = type(kept_values)("d", [kept_values[index] for index in kept])
             yield series.labels, Window(kept_times, kept_values, start, end, at), False
-
-    def _subquery(self, node: Subquery, at: int) -> Iterator[SeriesWindow]:
-        end = self.moment(at, node.at, node.offset)
-        start = end - node.range
-        step = node.step or SUBQUERY_STEP
-        first = (start // step + 1) * step
-        self.check_steps(first, end, step)
-        found: dict[Labels, tuple[list[int], list[float], bool]] = {}
-        held = 0
-        for moment in range(first, end + 1, step):
-            self.spend(1)
-            vector = self.vector(node.expression, moment)
-            held += len(vector)
-            if held > _HELD_MAX:
-                raise LimitExceeded(f"a subquery has more than {_HELD_MAX:,} samples")
-            for labels, value, unnamed in vector:
-                times, values, _ = found.setdefault(labels, ([], [], unnamed))
-                if times and times[-1] == moment:
-                    raise EvaluationError("vector cannot contain metrics with the same labelset")
-                times.append(moment)
-                values.append(value)
-        for labels, (times, values, unnamed) in found.items():
-            yield labels, Window(times, values, start, end, at), unnamed
 
     # Operators and functions
 

@@ -17,7 +17,8 @@ VALUES_MAX = 1_000_000
 
 _METRIC = re.compile(r"\s*([A-Za-z_:][A-Za-z0-9_:]*)?\s*(\{)?")
 _TEXT = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
-_LABEL = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*|{_TEXT})\s*(?:=\s*({_TEXT})\s*)?(,|(?=\}}))")
+_LABEL = re.compile(rf"\s*([A-Za-z_][A-Za-z0-9_]*|{_TEXT})\s*(?:=\s*({_TEXT})\s*)?")
+_AFTER_LABEL = re.compile(r",|(?=\})")
 _NUMBER = r"[+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[iI][nN][fF]|[nN][aA][nN])"
 _VALUE = re.compile(
     rf"(?P<first>{_NUMBER})(?:(?P<step>[+-](?![+-]){_NUMBER.removeprefix('[+-]?')})?x(?P<times>[0-9]+))?"
@@ -95,7 +96,10 @@ def _parse_labels(text: str) -> tuple[Labels, int]:
             if rest.startswith("}"):
                 end += len(text[end:]) - len(rest)
                 break
-            raise ParseError(f"unexpected {rest[:20]!r} in labels", 1, end + 1)
+            raise ParseError(f"unexpected {rest[:20] or 'end'!r} in labels", 1, end + 1)
+        after = _AFTER_LABEL.match(text, label.end())
+        if after is None:
+            raise ParseError('expected "," or "}" after a label', 1, label.end() + 1)
         try:
             name = unquote(label[1]) if label[1][0] in "\"'`" else label[1]
             if label[2] is None:
@@ -107,5 +111,5 @@ def _parse_labels(text: str) -> tuple[Labels, int]:
         if name in labels:
             raise ParseError(f"label {name[:60]!r} is there twice", 1, end + 1)
         labels[name] = value
-        end = label.end()
+        end = after.end()
     return Labels(labels), end + 1

@@ -12,8 +12,8 @@ import numpy as np
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import Query
-from chainwatch.promql.ranges import TIMES_MIN, evaluate_together, times_together
-from chainwatch.promql.rows import Ints, Rows
+from chainwatch.promql.ranges import evaluate_together, is_faster_together
+from chainwatch.promql.rows import Ints, Rows, merged_presence
 from chainwatch.promql.series import METADATA, Labels, Series, Source
 from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
 from chainwatch.promql.syntax import Subquery, Text, walk
@@ -130,7 +130,7 @@ def evaluate_range_with(
     )
     result = _Result(points_max)
     times = range(start, end + 1, step)
-    if len(times) >= TIMES_MIN <= times_together(evaluation, query.root):
+    if is_faster_together(evaluation, query.root, len(times)):
         for some, rows in evaluate_together(evaluation, query.root, np.array(times, np.int64)):
             result.add_rows(some, rows)
         return result.matrix()
@@ -164,11 +164,8 @@ class _Result:
         for row in rows:
             by_labels.setdefault(row.labels.drop(METADATA) if row.unnamed else row.labels, []).append(row)
         for labels, some in by_labels.items():
-            there = np.sum([row.present for row in some], axis=0)
-            if there.max() > 1:
-                raise EvaluationError("vector cannot contain metrics with the same labelset")
-            present = there > 0
-            self._count(int(there.sum()))
+            present = merged_presence(some)
+            self._count(int(present.sum()))
             values = np.select([row.present for row in some], [row.values for row in some])
             self._of(labels).extend(times[present].tobytes(), values[present].tobytes())
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS, quantile
 from chainwatch.promql.errors import EvaluationError
-from chainwatch.promql.evaluation import NAMED, SUBQUERY_STEP, Evaluation
 from chainwatch.promql.labelling import label_join, label_replace
 from chainwatch.promql.range_windows import Windows
 from chainwatch.promql.rows import (
@@ -27,11 +27,13 @@ from chainwatch.promql.rows import (
     combine_sets,
     combine_with_numbers,
     gather,
+    merged_presence,
     operate,
 )
 from chainwatch.promql.series import NAME, STALE_BITS, Labels, Series
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, VECTOR, type_of
 from chainwatch.promql.syntax import (
+    SUBQUERY_STEP,
     Aggregation,
     At,
     Binary,
@@ -47,7 +49,10 @@ from chainwatch.promql.syntax import (
     walk,
 )
 from chainwatch.promql.vectors import Vector
-from chainwatch.promql.windows import WINDOW_FUNCTIONS
+from chainwatch.promql.windows import NAMED, WINDOW_FUNCTIONS
+
+if TYPE_CHECKING:
+    from chainwatch.promql.evaluation import Evaluation
 
 ELEMENTS_MAX = 500_000
 """Elements that one node may have at the times that are evaluated together."""
@@ -60,26 +65,31 @@ def evaluate_together(evaluation: Evaluation, node: Node, times: Ints) -> Iterat
 
     Raises ``EvaluationError``.
     """
-    size = times_together(evaluation, node)
+    size = _times_together(evaluation, node)
     for first in range(0, len(times), size):
         some = times[first : first + size]
+        together = Together(evaluation, some)
         with np.errstate(all="ignore"):
-            together = Together(evaluation, some)
-            if type_of(node) == SCALAR:
-                yield some, [together.row(Labels(), together.numbers(node))]
-            else:
-                yield some, together.rows(node)
+            is_scalar = type_of(node) == SCALAR
+            rows = [together.row(Labels(), together.numbers(node))] if is_scalar else together.rows(node)
+        yield some, rows
 
 
-def times_together(evaluation: Evaluation, node: Node) -> int:
-    """Return at how many times ``node`` can be evaluated together."""
-    return ELEMENTS_MAX // _widest(evaluation, node)
+def is_faster_together(evaluation: Evaluation, node: Node, count: int) -> bool:
+    """Return whether to evaluate ``node`` at ``count`` times together, in one part or several."""
+    return count >= TIMES_MIN <= _times_together(evaluation, node)
 
 
-def _widest(evaluation: Evaluation, node: Node) -> int:
-    """Return how many series the widest selector below ``node`` finds, at least 1."""
+def can_be_together(evaluation: Evaluation, node: Node, count: int) -> bool:
+    """Return whether to evaluate ``node`` at all of ``count`` times together."""
+    return TIMES_MIN <= count <= _times_together(evaluation, node)
+
+
+def _times_together(evaluation: Evaluation, node: Node) -> int:
+    """Return at how many times ``node`` can be evaluated together, by the widest selector below it."""
     selectors = (one for one in walk(node) if isinstance(one, Selector))
-    return max((len(evaluation.find(selector)) for selector in selectors), default=0) or 1
+    widest = max((len(evaluation.find(selector)) for selector in selectors), default=1)
+    return ELEMENTS_MAX // max(1, widest)
 
 
 class Together:
@@ -101,6 +111,17 @@ class Together:
         self._spend(len(rows))
         return rows
 
+    def series(self, rows: Rows) -> Iterator[tuple[Labels, Ints, Floats, bool]]:
+        """Yield the times and values of the elements with the same labels, and whether they are unnamed."""
+        by_labels: dict[Labels, Rows] = {}
+        for row in rows:
+            by_labels.setdefault(row.labels, []).append(row)
+        for labels, some in by_labels.items():
+            present = merged_presence(some)
+            values = np.select([row.present for row in some], [row.values for row in some])
+            first = min(some, key=lambda row: int(row.present.argmax()))
+            yield labels, self._times[present], values[present], first.unnamed
+
     def numbers(self, node: Node) -> Floats:
         """Return the scalar that ``node`` is at each time."""
         match node:
@@ -118,11 +139,10 @@ class Together:
                     there += row.present
                 return np.where(there == 1, numbers, np.nan)
             case _:
-                return np.array([self._number(node, at) for at in self._times.tolist()], np.float64)
-
-    def _number(self, node: Node, at: int) -> float:
-        self._evaluation.begin_step()
-        return self._evaluation.number(node, at)
+                evaluation = self._evaluation
+                return np.array(
+                    [evaluation.number_apart(node, at) for at in self._times.tolist()], np.float64
+                )
 
     def _spend(self, samples: int | Ints) -> None:
         """Count samples at each time. Raises ``LimitExceeded``."""
@@ -221,19 +241,17 @@ class Together:
         times = times[
             starts[np.searchsorted(ends, times)] < times
         ]  # what lies between two ranges is not evaluated
-        if not len(times) or len(times) > times_together(self._evaluation, node.expression):
+        if not 0 < len(times) <= _times_together(self._evaluation, node.expression):
             return None
         inner = Together(self._evaluation, times)
         rows = inner.rows(node.expression)
-        if len({row.labels for row in rows}) < len(rows):
-            return None
         read = np.concatenate(([0], np.cumsum(inner.read)))
         self._spend(
             read[np.searchsorted(times, ends, "right")] - read[np.searchsorted(times, starts, "right")]
         )
         return [
-            (row.labels, Windows(times[row.present], row.values[row.present], starts, ends), row.unnamed)
-            for row in rows
+            (labels, Windows(some, values, starts, ends), unnamed)
+            for labels, some, values, unnamed in inner.series(rows)
         ]
 
     # Operators and functions
@@ -297,14 +315,12 @@ class Together:
         rows = self.rows(node.arguments[0])
         texts = [argument.value for argument in node.arguments[1:] if isinstance(argument, Text)]
         places: Vector = [(row.labels, float(index), row.unnamed) for index, row in enumerate(rows)]
-        self._evaluation.begin_step()
         try:
             if node.function == "label_join":
                 places = label_join(places, texts[0], texts[1], texts[2:])
             else:
                 target, replacement, source, pattern = texts
-                spend = self._evaluation.spend
-                places = label_replace(places, target, replacement, source, pattern, spend)
+                places = label_replace(places, target, replacement, source, pattern, self._spend)
         except EvaluationError:
             return self._each(node, rows)  # there may be times at which nothing is wrong
         return [

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainwatch.promql.arithmetic import COMPARISONS, OPERATIONS
+from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.series import Labels
 from chainwatch.promql.syntax import Aggregation, Binary
 from chainwatch.promql.vectors import REDUCTIONS, Vector, group_labels, matching_key, result_labels
@@ -93,6 +94,17 @@ def gather(vectors: Iterable[Vector], count: int) -> Rows:
             row.values[index] = value
             row.present[index] = True
     return list(found.values())
+
+
+def merged_presence(rows: Rows) -> Mask:
+    """Return when one of the rows is there, which have the same labels. Raises ``EvaluationError`` if two are."""
+    if len(rows) == 1:
+        return rows[0].present
+    there = np.array([row.present for row in rows]).sum(axis=0)
+    if there.max() > 1:
+        raise EvaluationError("vector cannot contain metrics with the same labelset")
+    present: Mask = there > 0
+    return present
 
 
 def combine_with_numbers(node: Binary, rows: Rows, numbers: Floats, *, numbers_first: bool) -> Rows:

@@ -188,3 +188,5 @@ WINDOW_FUNCTIONS: dict[str, Callable[[Window], float | None]] = {
     "ts_of_min_over_time": lambda window: _last_time_of(window, least(window.values)),
 }
 """Functions of a range alone."""
+NAMED = frozenset({"last_over_time", "first_over_time"})
+"""Those that keep the metric's name."""

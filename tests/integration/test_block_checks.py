@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiohttp import web
 
 from chainwatch.alert_model import Alert
 from chainwatch.config import read_dict
@@ -20,8 +17,8 @@ from chainwatch.store import invariants
 from chainwatch.store.database import Database
 from chainwatch.support.keccak import checksum_address
 from tests.integration.test_monitor import checkpoint, raised, running, until
+from tests.support.altered import Altered
 from tests.support.anvil import Anvil
-from tests.support.ports import free_port
 from tests.support.protocols.chain import Chain
 
 pytestmark = pytest.mark.anvil
@@ -32,40 +29,16 @@ SELFDESTRUCT = bytes.fromhex("6002600c60003960026000f333ff")
 """Creates a contract that gives what it is paid back to the caller, and destroys itself."""
 
 
-class Altered:
-    """A node that answers a larger balance of `RICH` in all blocks but those ``before``."""
+class Richer:
+    """Answers a larger balance of `RICH` in all blocks but those ``before``."""
 
-    def __init__(self, node: Anvil) -> None:
-        self.node, self.url = node, f"http://127.0.0.1:{free_port()}"
-        self.before: set[str] | None = None
+    before: set[str] | None = None
 
-    async def serve(self, request: web.Request) -> web.Response:
-        asked = await request.json()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(self.node.http_url, json=asked) as response,
-        ):
-            answered = await response.json()
-        for call in asked if isinstance(asked, list) else [asked]:
-            if call["method"] != "eth_getBalance" or call["params"][0].lower() != RICH:
-                continue
-            is_more = self.before is not None and call["params"][1]["blockHash"] not in self.before
-            for answer in answered if isinstance(answered, list) else [answered]:
-                if answer["id"] == call["id"]:
-                    answer["result"] = hex(int(answer["result"], 16) + 3 * ETHER * is_more)
-        return web.Response(body=json.dumps(answered), content_type="application/json")
-
-    @asynccontextmanager
-    async def served(self) -> AsyncIterator[None]:
-        app = web.Application()
-        app.router.add_post("/", self.serve)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", int(self.url.rpartition(":")[2])).start()
-        try:
-            yield
-        finally:
-            await runner.cleanup()
+    def alter(self, call: dict[str, Any], answer: dict[str, Any]) -> None:
+        if call["method"] != "eth_getBalance" or call["params"][0].lower() != RICH or self.before is None:
+            return
+        if call["params"][1]["blockHash"] not in self.before:
+            answer["result"] = hex(int(answer["result"], 16) + 3 * ETHER)
 
 
 def plan_of(folder: Path, node: Anvil, url: str, **tables: Any) -> Plan:
@@ -95,7 +68,8 @@ async def test_eth_that_comes_from_nothing_is_raised_and_what_moves_is_not(
     anvil_factory: Callable[..., Anvil], tmp_path: Path
 ) -> None:
     node = anvil_factory(chain_id=1)
-    chain, altered = Chain.at(node), Altered(node)
+    chain, richer = Chain.at(node), Richer()
+    altered = Altered(node, richer.alter)
     node.rpc("anvil_setBalance", RICH, hex(ETHER))
     plan = plan_of(tmp_path, node, altered.url, eth={"kind": "eth_conservation"})
     url = plan.settings.store.url.get_secret_value()
@@ -108,7 +82,7 @@ async def test_eth_that_comes_from_nothing_is_raised_and_what_moves_is_not(
             node.mine()
             await until(lambda: is_read(database, node, "eth"))
             assert alerts(database) == []
-            altered.before = {node.block(number)["hash"] for number in range(node.height + 1)}
+            richer.before = {node.block(number)["hash"] for number in range(node.height + 1)}
             for wei in (1, 2):
                 pay(node, chain.account, RICH, wei)
             await until(lambda: is_read(database, node, "eth"))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chainwatch.config import read_dict
-from chainwatch.plan import make_plan
+from chainwatch.invariants import sampling
+from chainwatch.invariants.sampling import SampledBlocks, Samples
+from chainwatch.plan import Plan, make_plan
 from chainwatch.replay import session
 from chainwatch.replay.session import Wanted
 from chainwatch.store.database import Database
@@ -100,7 +104,7 @@ async def test_conservation_counts_what_is_under_way(
 
 
 async def test_a_replay_checks_several_networks_where_events_are_and_finds_the_same_by_any_batches(
-    anvil_factory: Callable[..., Anvil], tmp_path: Path
+    anvil_factory: Callable[..., Anvil], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S7
     """Over more blocks than are all checked; one block in which nothing backs what is minted, with an event."""
     alpha, beta = anvil_factory(chain_id=1), anvil_factory(chain_id=10)
@@ -134,8 +138,35 @@ async def test_a_replay_checks_several_networks_where_events_are_and_finds_the_s
         node.mine(173, 2)
     await asyncio.to_thread(transfer, 3, start + 2_003)
     alpha.mine(40, 2)  # beta ends earlier: what it would fill then is not read
-    reports = []
-    for most in (7, 200_000):
+    token = {"address": TOKEN, "call": TOTAL}
+    invariants = {
+        "exact": {
+            "values": {
+                "locked": {"network": "alpha", **token},
+                "minted": {"network": "beta", **token},
+                "in_flight": {"flow": "bridge", "amount": "in_flight", "asset": "usdc"},
+            },
+            "assert": "locked - in_flight == minted",
+            "align": "1h",
+        },
+        "steady": {
+            "values": {"minted": {"network": "beta", **token}},
+            "assert": "minted - previous.minted <= 10",
+        },
+        "filled": {  # at the events of one network, with a value of the other
+            "values": {"locked": {"network": "alpha", **token}, "minted": {"network": "beta", **token}},
+            "every": {"contract": "bridge", "event": "Filled"},
+            "assert": "minted < 27 and locked != 30",
+            "align": "1h",
+        },
+        "rare": {
+            "values": {"locked": {"network": "alpha", **token}},
+            "every": "10m",
+            "assert": "locked < 25",
+        },
+    }
+
+    def plan_of(most: int) -> Plan:
         network = {"start_block": 0, "max_block_range": most, "block_time": "1s"}
         config = {
             "networks": {
@@ -145,24 +176,39 @@ async def test_a_replay_checks_several_networks_where_events_are_and_finds_the_s
             "contracts": {"bridge": {"abi": str(tmp_path / "bridge.json"), "address": GATE}},
             "assets": {"usdc": {"address": TOKEN, "decimals": 6}},
             "flows": {"bridge": BRIDGE},
-            "invariants": {
-                "exact": {
-                    "values": {
-                        "locked": {"network": "alpha", "address": TOKEN, "call": TOTAL},
-                        "minted": {"network": "beta", "address": TOKEN, "call": TOTAL},
-                        "in_flight": {"flow": "bridge", "amount": "in_flight", "asset": "usdc"},
-                    },
-                    "assert": "locked - in_flight == minted",
-                    "align": "1h",
-                }
-            },
+            "invariants": invariants,
         }
-        url = f"sqlite:///{tmp_path / f'replay{most}.db'}"
-        plan = make_plan(read_dict(config))
-        wanted = Wanted((), (), ())
-        reports.append(await session.replay(plan, wanted, url, durable=False, show_progress=False))
-    assert reports[0] == reports[1]
+        return make_plan(read_dict(config))
+
+    async def replayed(most: int, *, resume: bool = False) -> dict[str, Any]:
+        url, wanted = f"sqlite:///{tmp_path / f'replay{most}.db'}", Wanted((), (), (), resume=resume)
+        return await session.replay(plan_of(most), wanted, url, durable=False, show_progress=False)
+
+    monkeypatch.setattr(sampling, "GRID", 25)
+    reports = [await replayed(7), await replayed(200_000)]
+    monkeypatch.setattr(sampling, "SAMPLES_AT_ONCE", 5)
+    pages, read = itertools.count(), Samples.read
+
+    async def interrupted(*given: Any) -> SampledBlocks:
+        if next(pages) == 9:
+            raise KeyboardInterrupt
+        return await read(*given)
+
+    monkeypatch.setattr(Samples, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        await replayed(50)
+    reports.append(await replayed(50, resume=True))
+    assert reports[0] == reports[1] == reports[2]
     assert reports[0]["transfers"]["bridge"]["complete"] == 3
-    (alert,) = [one for one in reports[0]["alerts"] if one["labels"]["alertname"] == "InvariantViolated"]
-    assert alert["annotations"]["values"] == "locked = 20, minted = 27, in_flight = 0"
-    assert alert["starts_at"] == start + 1_031 < alert["ends_at"] <= start + 1_031 + 10
+    found: dict[str, list[dict[str, Any]]] = {}
+    for alert in reports[0]["alerts"]:
+        assert alert["labels"]["alertname"] == "InvariantViolated"
+        found.setdefault(alert["labels"]["invariant"], []).append(alert)
+    (exact,) = found["exact"]
+    assert exact["annotations"]["values"] == "locked = 20, minted = 27, in_flight = 0"
+    assert exact["starts_at"] == start + 1_031 < exact["ends_at"] <= start + 1_031 + 40
+    assert [alert["starts_at"] for alert in found["steady"]] == [start + 1_031]
+    assert [alert["starts_at"] for alert in found["filled"]] == [start + 1_031]
+    assert found["filled"][0]["ends_at"] is None
+    (rare,) = found["rare"]
+    assert start + 2_003 <= rare["starts_at"] < start + 2_003 + 600

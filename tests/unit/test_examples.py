@@ -33,6 +33,8 @@ TOPICS = {
     "MessagePassed": "02a52367d10742d8032712c1bb8e0144ff1ec5ffda1ed7d70bb05a2744955054",
     "WithdrawalProven": "67a6208cfcc0801d50f6cbe764733f4fddf66ac0b04442061a8a8c0cb6b63f62",
     "WithdrawalFinalized": "db5c7652857aa163daadd670e116628fb42e869d8ac4251ef8971d9e5727df1b",
+    "Upgraded": "bc7cd75a20ee27fd9adebab32041f755214dbc6bffa90cc0225b39da2e5c2d3b",
+    "AdminChanged": "7e644d79422f17c01e4894b5f4f588d331ebfa28653d42ae832dc59e38c9798f",
     "Dispatch": "9d4c83d2e57d7d381feb264b44a5015e7f9ef26340f4fc46b558a6dc16dd811a",
     "Process": "d42de95a9b26f1be134c8ecce389dc4fcfa18753d01661b7b361233569e8fe48",
 }

@@ -54,7 +54,13 @@ def find_view(abi: Abi | None, named: str) -> tuple[AbiFunction, tuple[AbiParam,
 
     Without ``abi`` it must be written out. Raises ``AbiError``, also for one that returns nothing.
     """
-    if named.split(maxsplit=1)[:1] == ["function"] or abi is None:
+    is_written_out = named.split(maxsplit=1)[:1] == ["function"]
+    if abi is None and not is_written_out:
+        raise AbiError(
+            f'"{named}" is a function of no known ABI: name a `contract`, or write it out, such as '
+            '"function balanceOf(address account) view returns (uint256)"'
+        )
+    if abi is None or is_written_out:
         function = parse_function(named)
         returns = _RETURNS.search(named)
         outputs = () if returns is None else _parse_params(named, returns.end(), 0)[0]

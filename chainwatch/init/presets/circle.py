@@ -6,6 +6,7 @@ from chainwatch.init.presets.preset import Networks, invariant_table
 
 THRESHOLD = "function signatureThreshold() view returns (uint256)"
 ATTESTERS = "function getNumEnabledAttesters() view returns (uint256)"
+CHANGES = ["AttesterEnabled", "AttesterDisabled"]
 MANAGER = "function attesterManager() view returns (address)"
 
 
@@ -17,9 +18,21 @@ def circle_invariants(transmitter: str, networks: Networks) -> str:
         )
         for network in networks
         for name, kind, keys in (
-            ("paused", "paused", {}),
-            ("threshold", "constant", {"call": THRESHOLD, "severity": "P0"}),
-            ("attesters", "constant", {"call": ATTESTERS, "severity": "P0"}),
-            ("manager", "constant", {"call": MANAGER, "severity": "P0"}),
+            ("paused", "paused", {"events": ["Pause"]}),
+            (
+                "threshold",
+                "constant",
+                {"call": THRESHOLD, "severity": "P0", "events": ["SignatureThresholdUpdated"]},
+            ),
+            (
+                "attesters",
+                "constant",
+                {"call": ATTESTERS, "severity": "P0", "events": ["AttesterEnabled", "AttesterDisabled"]},
+            ),
+            (
+                "manager",
+                "constant",
+                {"call": MANAGER, "severity": "P0", "events": ["AttesterManagerUpdated"]},
+            ),
         )
     )

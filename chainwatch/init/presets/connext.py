@@ -59,8 +59,8 @@ def _invariants(networks: Networks) -> str:
         invariant_table(f"connext-{network}-{name}", kind, network=network, contract="connext", **keys)
         for network in networks
         for name, kind, keys in (
-            ("paused", "paused", {"every": "1m"}),
-            ("owner", "owner", {"every": "1m"}),
+            ("paused", "paused", {"every": "1m", "events": ["Paused"]}),
+            ("owner", "owner", {"every": "1m", "events": ["OwnershipTransferred"]}),
             ("code", "events", {"event": "DiamondCut", "most": 0, "within": "1h", "severity": "P0"}),
         )
     )

@@ -47,8 +47,8 @@ def _invariants(networks: Networks) -> str:
         invariant_table(f"mailbox-{network}-{name}", kind, network=network, contract="mailbox", **keys)
         for network in networks
         for name, kind, keys in (
-            ("owner", "owner", {"every": "1m"}),
-            ("ism", "constant", {"call": ism, "severity": "P0", "every": "1m"}),
+            ("owner", "owner", {"every": "1m", "events": ["OwnershipTransferred"]}),
+            ("ism", "constant", {"call": ism, "severity": "P0", "every": "1m", "events": ["DefaultIsmSet"]}),
         )
     )
 

@@ -43,7 +43,9 @@ def _invariants(networks: Networks) -> str:
     tables = []
     for network in networks:
         where = {"network": network, "contract": "oft", "every": "1m"}
-        tables.append(invariant_table(f"oft-{network}-owner", "owner", **where))
+        tables.append(
+            invariant_table(f"oft-{network}-owner", "owner", events=["OwnershipTransferred"], **where)
+        )
         for other in networks if len(networks) <= PEERS_NETWORKS else ():
             if other != network:
                 call = {"call": peers, "args": [TABLE.networks[other]["eid"]], "severity": "P0"}

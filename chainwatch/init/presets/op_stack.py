@@ -93,11 +93,15 @@ def _invariants(networks: Networks) -> str:
     for l2 in networks:
         if l2 == HUB:
             continue
-        portal = {"network": HUB, "every": "1m"}
+        portal = {"network": HUB}
         tables += [
             invariant_table(f"{l2}-portal-paused", "paused", contract=f"{l2}-portal", **portal),
-            invariant_table(f"{l2}-portal-code", "implementation", proxy=f"{l2}-portal", **portal),
-            invariant_table(f"{l2}-portal-admin", "proxy_admin", proxy=f"{l2}-portal", **portal),
+            invariant_table(
+                f"{l2}-portal-code", "implementation", proxy=f"{l2}-portal", events=["Upgraded"], **portal
+            ),
+            invariant_table(
+                f"{l2}-portal-admin", "proxy_admin", proxy=f"{l2}-portal", events=["AdminChanged"], **portal
+            ),
         ]
         if l2 in FACTORIES:
             factory = {"network": HUB, "contract": FACTORIES[l2], "call": GAMES, "period": "12h"}

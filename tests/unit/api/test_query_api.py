@@ -215,7 +215,8 @@ async def test_many_points_are_refused(serving: Serving, monkeypatch: pytest.Mon
 async def test_a_subquery_holds_no_more_than_memory_has(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chainwatch.promql.evaluation._HELD_MAX", 100)
+    monkeypatch.setattr("chainwatch.promql.subqueries._HELD_MAX", 100)
+    monkeypatch.setattr("chainwatch.promql.ranges.ELEMENTS_MAX", 0)
     async with serving() as served:
         fill(served)
         status, body = await served.get(

@@ -178,7 +178,9 @@ def test_what_only_the_whole_configuration_shows_is_at_parameters_too() -> None:
     with pytest.raises(ConfigError, match=r'i\.minted\[0\]\.token: no contract is called "usdc"'):
         compiled("conservation", **rows)
     fee = {"network": "base", "contract": A, "expected": 1}
-    with pytest.raises(ConfigError, match=r"i\.call: expected a function such as"):
+    with pytest.raises(
+        ConfigError, match=r"i\.call: .*is a function of no known ABI: name a `contract`, or write it out"
+    ):
         compiled("constant", **fee, call="fee()")
     with pytest.raises(ConfigError, match=r"invariants\.i: assert: .*cannot be compared"):
         compiled("constant", **{**fee, "expected": "x"}, call="function fee() view returns (uint256)")

@@ -81,6 +81,14 @@ def test_lists_with_mistakes_are_refused_where_they_stand(lists: dict[str, Any],
         plan_of(i={**RICH, "for_each": lists})
 
 
+def test_no_other_invariant_has_the_name_of_one_that_a_list_makes() -> None:
+    rich = {**RICH, "for_each": {"owner": OWNERS[:1]}}
+    with pytest.raises(
+        ConfigError, match=f"rich.for_each: expected names of their own: one is rich:{OWNERS[0]}"
+    ):
+        plan_of(rich=rich, **{f"rich:{OWNERS[0]}": FLOOR})
+
+
 def test_a_mistake_in_the_table_of_a_list_names_its_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(

@@ -19,6 +19,7 @@ from tests.unit.invariants.test_for_each import OWNERS, RICH
 TABLES: dict[str, Any] = {
     "drained": {**FLOOR, "assert": 'delta(funds, "50s") > -40 and funds >= 10'},
     "changed": {**FLOOR, "assert": "not has_changed(funds) or funds > previous.funds"},
+    "same": {**FLOOR, "assert": "is_accepted(funds) or funds == accepted.funds + 1"},
     "rich": RICH,
     "flow": {
         "values": {

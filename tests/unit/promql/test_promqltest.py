@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import pytest
 
-from chainwatch.promql import queries
+from chainwatch.promql import ranges
 from tests.support.promqltest import run_file
 
 _FILES = Path(__file__).parents[2] / "data" / "promqltest"
@@ -31,7 +31,7 @@ _FILES = Path(__file__).parents[2] / "data" / "promqltest"
 )
 @pytest.mark.parametrize("together", [False, True])
 def test_gives_what_prometheus_gives(name: str, passed: int, not_ours: int, together: bool) -> None:
-    with patch.object(queries, "TIMES_MIN", 1 if together else 1_000_000):
+    with patch.object(ranges, "TIMES_MIN", 1 if together else 1_000_000):
         outcome = run_file(_FILES / f"{name}.test")
     assert outcome.failures == []
     assert (outcome.passed, outcome.of_native_histograms + outcome.refused) == (passed, not_ours)

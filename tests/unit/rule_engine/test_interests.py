@@ -34,6 +34,8 @@ def test_a_need_is_the_longest_way_back() -> None:
         return max(window for _, window in needs(parse(text)))
 
     assert furthest("up") == 5 * minute
+    assert furthest("up offset 1h") == 65 * minute
+    assert furthest("max_over_time((up offset 1h)[1h:1m])") == 125 * minute
     assert furthest("rate(up[10m])") == 15 * minute
     assert furthest("rate(up[10m] offset 1h)") == 75 * minute
     assert furthest("max_over_time(rate(up[10m])[1h:1m] offset 2h)") == (10 + 60 + 120 + 5) * minute

@@ -1,5 +1,7 @@
 """What becomes of alerts after a time without evaluation."""
 
+from dataclasses import replace
+
 import pytest
 
 from chainwatch.promql.series import Labels
@@ -45,3 +47,4 @@ def test_alerts_stay_for_a_while_after_a_gap_in_which_samples_were_missed() -> N
 def test_what_waits_is_moved_with_the_clock_but_not_when_it_fired() -> None:
     alert = moved(Alert(Labels({"a": "b"}), {}, "firing", 1.0, 1_000, 2_000, 3_000), HOUR)
     assert (alert.active_at, alert.fired_at, alert.keep_firing_since) == (1_000 + HOUR, 2_000, 3_000 + HOUR)
+    assert moved(replace(alert, resolved_at=4_000), HOUR).resolved_at == 4_000 + HOUR

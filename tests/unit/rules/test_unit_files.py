@@ -124,7 +124,14 @@ def test_a_range_is_open_on_the_left_unlike_in_promtool_2_42(tmp_path: Path) -> 
     ("text", "wanted"),
     [
         ("tests: [{intervall: 1m}]", "1:10: field 'intervall' is unknown in a test"),
-        ("tests: [{input_series: [{series: 'm{', values: '1'}]}]", "1:34: invalid series"),
+        (
+            "tests: [{input_series: [{series: 'm{', values: '1'}]}]",
+            "1:34: invalid series: unexpected 'end' in labels",
+        ),
+        (
+            """tests: [{input_series: [{series: 'm{a="b"', values: '1'}]}]""",
+            '1:34: invalid series: expected "," or "}" after a label',
+        ),
         ("tests: [{input_series: [{series: m, values: '1 x'}]}]", "1:45: invalid values: bad value 'x'"),
         (
             "tests: [{input_series: [{series: m, values: '{{count:1}}'}]}]",
