@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -91,6 +91,9 @@ def judge(
         else:
             waited = now - waiting.setdefault(name, now)
         known = raised.get(name, {})
+        for some in _one_by_one(before, after, is_raised=bool(known)):
+            _apply(work, one, known, _standing(some), some, waited=0.0)
+            known = invariants.raised(connection, name)
         if known or standing.broken_since is not None or standing.unread_since is not None:
             _apply(work, one, known, standing, after, waited)
         if len(after) > KEPT + SPARE:
@@ -112,6 +115,23 @@ def _standing(checks: Sequence[Check]) -> Standing:
         newest = _checked(checks[-1])
         return Standing(newest, None, None, newest)
     return rules.fold(_checked(check) for check in checks)
+
+
+def _one_by_one(
+    before: Sequence[Check], after: Sequence[Check], *, is_raised: bool
+) -> Iterator[Sequence[Check]]:
+    """Yield the checks as they are after each new answer but the last, where several came at once and not all are alike.
+
+    Checks of several networks are answered together where one of these is read late: a short breach is one nevertheless.
+    """
+    answered = [
+        index
+        for index, (old, new) in enumerate(zip(before, after, strict=True))
+        if old.holds is None and new.holds is not None
+    ]
+    if is_raised or len({after[index].holds for index in answered}) > 1:
+        for index in answered[:-1]:
+            yield [*after[: index + 1], *before[index + 1 :]]
 
 
 def _add_stored(
@@ -221,6 +241,7 @@ def _apply(
         place, annotations = (judging.invariant.name, name, since.network, since.block), condition.annotations
         held = _held_before(checks, since) if name == VIOLATED else None
         if held is not None:
+            held = held._replace(network=since.network, block=_positions(held)[since.network])
             annotations = rules.with_held(dict(annotations), held.network, held.block, held.timestamp)
         alert = RaisedAlert(*place, condition.labels, annotations, since.timestamp)
         raise_alert(work, alert)
@@ -231,14 +252,18 @@ def _apply(
 
 
 def _held_before(checks: Sequence[Check], since: Checked) -> Check | None:
-    """Return the last check before ``since`` at which the invariant held, of the same network."""
+    """Return the last check before ``since`` at which the invariant held and that read its network."""
     held = None
     for check in checks:
         if check[:2] == since[:2]:
             return held
-        if check.holds and check.network == since.network:
+        if check.holds and since.network in _positions(check):
             held = check
     return None
+
+
+def _positions(check: Check) -> Mapping[str, int]:
+    return check.positions or {check.network: check.block}
 
 
 def _holding(work: Work, invariant: Invariant, standing: Standing, waited: float) -> dict[str, Checked]:

@@ -18,10 +18,11 @@ from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.invariant import Invariant
+from chainwatch.config import NetworkSettings
 from chainwatch.invariants.blocks_by_time import HEADERS_AT_ONCE, BlocksByTime, read_headers
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.reads import BlockRead
-from chainwatch.invariants.triggers import Trigger, is_due
+from chainwatch.invariants.triggers import Trigger, is_due, misaligned
 from chainwatch.model import Checkpoint, Header
 from chainwatch.store import blocks, invariant_events, schema
 from chainwatch.store.invariants import Check, Reading, add_readings
@@ -155,7 +156,7 @@ def apply(
     checks: KeptChecks,
     sampled: SampledBlocks,
     reading: Callable[[str, Invariant, str, Header], Reading],
-    misaligned: Callable[[Invariant, Check, Mapping[str, Header]], str],
+    networks: Mapping[str, NetworkSettings],
 ) -> None:
     """Store the checks at blocks that are sampled, and what is read for them."""
     new: list[tuple[str, Check]] = []
@@ -175,7 +176,7 @@ def apply(
             headers = {network: here[network] for network in invariant.networks}
             positions = {network: one.number for network, one in headers.items()}
             check = Check(sample.network, header.number, header.timestamp, positions=positions)
-            if error := misaligned(invariant, check, headers):
+            if error := misaligned(networks, invariant, check, headers):
                 new.append((name, check._replace(positions={}, error=error)))
                 continue
             new.append((name, check))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from chainwatch.checker.invariants.event_facts import EventTrigger
@@ -19,6 +19,7 @@ from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
 from chainwatch.invariants.sampling import SampledBlocks
+from chainwatch.invariants.superfluous import read_for_alone
 from chainwatch.invariants.triggers import Trigger, at_once, is_due, misaligned, new_blocks
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
@@ -88,8 +89,7 @@ class InvariantTransaction:
                 self._triggers.setdefault((EventTrigger(event.kind, where), event.network), {})[
                     event.block
                 ] = header
-            known = self._before.get(event.network)
-            if known is not None and event.block <= known.number:
+            if (known := self._before.get(event.network)) is not None and event.block <= known.number:
                 self._remeasured.add(event.network)
 
     def apply_read(self, result: ReadResult) -> None:
@@ -99,10 +99,9 @@ class InvariantTransaction:
         elif isinstance(result, HeldFound):
             held.apply(self._work, result)
         elif isinstance(result, SampledBlocks):
-            running, checks = self._running.invariants, self._checks
-            misaligned_here = partial(misaligned, self._checker.settings.networks)
-            sampling.apply(self._connection, running, checks, result, self._reading, misaligned_here)
-            self._reasons |= dict.fromkeys(running, "")
+            running, networks = self._running.invariants, self._checker.settings.networks
+            sampling.apply(self._connection, running, self._checks, result, self._reading, networks)
+            self._note_to_judge(running)
         elif isinstance(result, TransfersLoaded):
             self._note_to_judge(self._running.of_flows)
         elif isinstance(result, BlockRead):
@@ -318,8 +317,7 @@ class InvariantTransaction:
                 checks.append(
                     (name, Check(network, header.number, header.timestamp, is_provisional, positions))
                 )
-                reading = self._reading(name, invariant, network, header)
-                readings.append(reading)
+                readings.append(reading := self._reading(name, invariant, network, header))
                 if not reading.is_wanted:
                     self._reasons.setdefault(name, "")
         self._checks.add(self._connection, checks)
@@ -330,7 +328,8 @@ class InvariantTransaction:
         """Drop checks at blocks of ``network`` for which newer ones stand, unless they are done."""
         if gone := self._checks.provisional(network, names):
             self._checks.drop(self._connection, gone)
-            invariants.drop_readings(self._connection, [(name, network, check.block) for name, check in gone])
+            alone = [read_for_alone(name, [one], self._checks.of(name)) for name, one in gone]
+            invariants.drop_readings(self._connection, [place for some in alone for place in some])
 
     def _reading(self, name: str, invariant: Invariant, network: str, header: Header) -> Reading:
         reading = Reading(name, network, header.number, header.hash, header.timestamp)

@@ -70,10 +70,8 @@ def evaluate_together(evaluation: Evaluation, node: Node, times: Ints) -> Iterat
         some = times[first : first + size]
         together = Together(evaluation, some)
         with np.errstate(all="ignore"):
-            if type_of(node) == SCALAR:
-                rows = [together.row(Labels(), together.numbers(node))]
-            else:
-                rows = together.rows(node)
+            is_scalar = type_of(node) == SCALAR
+            rows = [together.row(Labels(), together.numbers(node))] if is_scalar else together.rows(node)
         yield some, rows
 
 

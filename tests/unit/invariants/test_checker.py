@@ -189,6 +189,22 @@ def test_what_cannot_be_read_neither_raises_nor_ends_anything_and_is_an_alert_in
     assert chains.raised[3:] == [("InvariantViolated", 1_020, 1_360, "holds again")]
 
 
+def test_a_short_breach_is_raised_where_the_answers_of_several_blocks_come_at_once(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(backed=BACKED))
+    chains.mine(1, "beta")
+    for number in (1, 2, 3, 4):
+        chains.mine(number)
+    chains.see("beta", 1_041)  # it has no other block
+    locked = {1: 5, 2: 4, 3: 5, 4: 5}
+    chains.answer(lambda _name, block: {"locked": locked[block]}, "alpha")
+    assert chains.raised == []
+    chains.answer(lambda _name, _block: {"minted": 5}, "beta")
+    assert chains.raised == [BROKEN, ("InvariantViolated", 1_020, 1_030, "holds again")]
+    assert chains.alerts.signals[0].annotations["held_block"] == "1"
+
+
 def test_several_networks_are_compared_once_a_period(connection: sa.Connection) -> None:
     chains = Chains(connection, plan_of(backed={**BACKED, "every": "30s"}))
     for number in range(1, 10):
