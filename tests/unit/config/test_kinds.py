@@ -74,7 +74,7 @@ def test_what_is_not_expected_is_compared_with_what_was_accepted(name: str) -> N
     assert made.reads_accepted
     if "events" in kind.parameters:
         target = next(key for key, one in kind.parameters.items() if one.type == "target")
-        events = {target: "safe", "events": ["AddedOwner", "Sent"]}
+        events = {target: "bridge", "events": ["Received", "Sent"]}
         both = compiled(name, **{**kind.example, **events})
         assert both.condition.source.endswith(
             "changes_1 <= accepted.changes_1 and changes_2 <= accepted.changes_2"
