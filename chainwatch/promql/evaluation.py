@@ -121,6 +121,11 @@ class Evaluation:
         """What the evaluation may take."""
         return self._limits
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """What ``@ start()`` and ``@ end()`` mean."""
+        return self._start, self._end
+
     def vector(self, node: Node, at: int) -> Vector:
         """Return the instant vector that ``node`` is at the time ``at``."""
         if id(node) not in self._shared:

@@ -130,8 +130,8 @@ def evaluate_range_with(
     )
     result = _Result(points_max)
     times = range(start, end + 1, step)
-    if is_faster_together(evaluation, query.root, len(times)):
-        for some, rows in evaluate_together(evaluation, query.root, np.array(times, np.int64)):
+    if is_faster_together(evaluation, query.root, times):
+        for some, rows in evaluate_together(evaluation, query.root, times):
             result.add_rows(some, rows)
         return result.matrix()
     for at in times:

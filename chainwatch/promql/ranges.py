@@ -59,30 +59,36 @@ ELEMENTS_MAX = 500_000
 TIMES_MIN = 32
 """From so many times on, it is faster to evaluate them together."""
 
+_FAR = 1 << 50
+"""Milliseconds, as many of which as an expression can have are added up without overflow."""
 
-def evaluate_together(evaluation: Evaluation, node: Node, times: Ints) -> Iterator[tuple[Ints, Rows]]:
+
+def evaluate_together(evaluation: Evaluation, node: Node, times: range) -> Iterator[tuple[Ints, Rows]]:
     """Yield the rows of ``node``, a vector or scalar, at some of the ``times`` after the others.
 
     Raises ``EvaluationError``.
     """
     size = _times_together(evaluation, node)
     for first in range(0, len(times), size):
-        some = times[first : first + size]
+        some = np.array(times[first : first + size], np.int64)
         together = Together(evaluation, some)
         with np.errstate(all="ignore"):
-            is_scalar = type_of(node) == SCALAR
-            rows = [together.row(Labels(), together.numbers(node))] if is_scalar else together.rows(node)
+            rows = together.number_row(node) if type_of(node) == SCALAR else together.rows(node)
         yield some, rows
 
 
-def is_faster_together(evaluation: Evaluation, node: Node, count: int) -> bool:
-    """Return whether to evaluate ``node`` at ``count`` times together, in one part or several."""
-    return count >= TIMES_MIN <= _times_together(evaluation, node)
+def is_faster_together(evaluation: Evaluation, node: Node, times: range) -> bool:
+    """Return whether to evaluate ``node`` at the ``times`` together, in one part or several."""
+    return (
+        len(times) >= TIMES_MIN
+        and _are_near(evaluation, node, times)
+        and _times_together(evaluation, node) >= TIMES_MIN
+    )
 
 
-def can_be_together(evaluation: Evaluation, node: Node, count: int) -> bool:
-    """Return whether to evaluate ``node`` at all of ``count`` times together."""
-    return TIMES_MIN <= count <= _times_together(evaluation, node)
+def can_be_together(evaluation: Evaluation, node: Node, times: range) -> bool:
+    """Return whether to evaluate ``node`` at all of the ``times`` together."""
+    return is_faster_together(evaluation, node, times) and len(times) <= _times_together(evaluation, node)
 
 
 def _times_together(evaluation: Evaluation, node: Node) -> int:
@@ -90,6 +96,19 @@ def _times_together(evaluation: Evaluation, node: Node) -> int:
     selectors = (one for one in walk(node) if isinstance(one, Selector))
     widest = max((len(evaluation.find(selector)) for selector in selectors), default=1)
     return ELEMENTS_MAX // max(1, widest)
+
+
+def _are_near(evaluation: Evaluation, node: Node, times: range) -> bool:
+    """Return whether the times at which something below ``node`` is looked up are integers of 64 bits."""
+    found = [times[0], times[-1], *evaluation.bounds]
+    for one in walk(node):
+        if isinstance(one, Selector | Subquery):
+            found += [one.offset, one.at if isinstance(one.at, int) else 0]
+        if isinstance(one, RangeSelector | Subquery):
+            found.append(one.range)
+        if isinstance(one, Subquery):
+            found.append(one.step or 0)
+    return max(map(abs, found)) < _FAR
 
 
 class Together:
@@ -101,9 +120,9 @@ class Together:
         self.read: Ints = np.ones(len(times), np.int64)
         """How many samples were read for each time."""
 
-    def row(self, labels: Labels, values: Floats) -> Row:
-        """Return a row that is there at all times."""
-        return Row(labels, values, np.ones(len(self._times), np.bool_), False)
+    def number_row(self, node: Node) -> Rows:
+        """Return the scalar that ``node`` is at each time as the only row, without labels."""
+        return [Row(Labels(), self.numbers(node), np.ones(len(self._times), np.bool_), False)]
 
     def rows(self, node: Node) -> Rows:
         """Return the vector that ``node`` is at each time."""
@@ -286,7 +305,7 @@ class Together:
         if name in WINDOW_FUNCTIONS:
             return self._over_windows(node)
         if name == "vector":
-            return [self.row(Labels(), self.numbers(arguments[0]))]
+            return self.number_row(arguments[0])
         if name in ("label_replace", "label_join"):
             return self._relabelled(node)
         if name == "timestamp" and isinstance(arguments[0], Selector):

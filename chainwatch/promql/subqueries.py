@@ -32,7 +32,7 @@ def subquery_windows(evaluation: Evaluation, node: Subquery, at: int) -> Iterato
     evaluation.check_steps(first, end, step)
     moments = range(first, end + 1, step)
     window = Window((), (), start, end, at)
-    if can_be_together(evaluation, node.expression, len(moments)):
+    if can_be_together(evaluation, node.expression, moments):
         return _together(evaluation, node, moments, window)
     return _each(evaluation, node, moments, window)
 

@@ -70,6 +70,12 @@ QUERIES = [
     "clamp(a, 2, 1)",
     "topk(1e300, a)",
     "a @ -1 offset -1h",
+    "a offset 290000000y",
+    "rate(a[290000000y] offset -290000000y)",
+    "a @ -9000000000000000",
+    "sum_over_time(rate(a[1m] offset -290000000y)[10m:1s] offset 290000000y)",
+    "sum_over_time(a[10m:290000000y])",
+    "sum_over_time(sum_over_time(a[2m:1s] @ end())[2m:1s] offset 145000000y)",
 ]
 
 
@@ -103,6 +109,9 @@ def _evaluate(text: str, values: list[list[float]]) -> None:
             assert len(labels) == len(set(labels))
     with suppress(EvaluationError):
         evaluate_range(parse(text), MemorySource(series), 0, 120_000, 60_000)
+    for start in (0, -(1 << 62)):
+        with suppress(EvaluationError):
+            evaluate_range(parse(text), MemorySource(series), start, start + 120_000, 3_000)
 
 
 @settings(max_examples=200, deadline=None)
