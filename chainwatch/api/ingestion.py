@@ -56,26 +56,24 @@ def routes(intake: Intake, groups: PushGroups, clock: Callable[[], float]) -> li
     async def samples(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             raise WrongFormat("send the header Content-Type: application/json, and JSON")
-        now, body = now_ms(), await request.read()
-        appended, _ = await _take(JSON, partial(parse_json, body, now), now, len(body))
+        body = await request.read()
+        appended, _ = await _take(JSON, partial(parse_json, body), len(body))
         return _refusal(appended, Refusals()) or web.json_response({"accepted": appended.accepted})
 
     async def write(request: web.Request) -> web.Response:
         kind = request.headers.get(hdrs.CONTENT_TYPE, "")
         message = message_of(kind, request.headers.get(hdrs.CONTENT_ENCODING, ""))
         body = await request.read()
-        parse = partial(parse_remote_write, body, message, known)
-        appended, parsed = await _take(REMOTE_WRITE, parse, now_ms())
+        appended, parsed = await _take(REMOTE_WRITE, lambda _: parse_remote_write(body, message, known))
         response = _refusal(appended, parsed.refusals) or web.Response(status=204)
         written = {"Samples": appended.accepted, "Histograms": 0, "Exemplars": 0}
         response.headers.update({WRITTEN.format(what): str(number) for what, number in written.items()})
         return response
 
-    async def _take(
-        source: str, parse: Callable[[], Parsed], now: int, size: int = 0
-    ) -> tuple[Appended, Parsed]:
+    async def _take(source: str, parse: Callable[[int], Parsed], size: int = 0) -> tuple[Appended, Parsed]:
         def work() -> tuple[Appended, Parsed]:
-            parsed = parse()
+            now = now_ms()  # and not before: a client may take long to send, and others send meanwhile
+            parsed = parse(now)
             intake.describe(parsed.metadata)
             intake.refuse(source, parsed.refusals.numbers)
             appended = intake.append(source, parsed.series, now)

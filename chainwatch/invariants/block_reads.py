@@ -10,7 +10,7 @@ from chainwatch.chain.blocks import SentTransaction, WholeBlock
 from chainwatch.chain.errors import NodeError, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
-from chainwatch.chain.state import Balance, ContractCall, Read, read_state
+from chainwatch.chain.state import Balance, ContractCall, Outcome, Read, Reverted, Unread, read_state
 from chainwatch.chain.traces import read_touched
 from chainwatch.checker.abi_values import parse_type
 from chainwatch.checker.invariants.block_checks import (
@@ -21,7 +21,7 @@ from chainwatch.checker.invariants.block_checks import (
     sender_fault,
 )
 from chainwatch.checker.invariants.sessions import WHOLE
-from chainwatch.invariants.reads import STATES_KEPT, answered
+from chainwatch.invariants.reads import STATES_KEPT
 from chainwatch.model import Header, RawLog
 from chainwatch.support.abi.shape import tuple_of
 from chainwatch.support.abi.strict import Malformed, read_data
@@ -67,13 +67,13 @@ async def _is_game(pool: Pool, check: SenderCheck, sent: SentTransaction) -> boo
     if check.games is None or sent.to is None:
         return False
     head = await pool.ask(Endpoint.head)
+    (said,) = await _read(pool, head, [ContractCall(sent.to, _GAME_DATA)])
     try:
-        (said,) = await _read(pool, head, [ContractCall(sent.to, _GAME_DATA)])
-        read_data(_GAME, _bytes(said), _RETURNED_MAX)
-        (known,) = await _read(pool, head, [ContractCall(check.games, _GAMES + _bytes(said))])
-    except (ValueError, Malformed):
+        read_data(_GAME, said, _RETURNED_MAX)
+    except Malformed:
         return False
-    return _bytes(known)[:_WORD] == sent.to.rjust(_WORD, b"\0")
+    (known,) = await _read(pool, head, [ContractCall(check.games, _GAMES + said)])
+    return known[:_WORD] == sent.to.rjust(_WORD, b"\0")
 
 
 async def _of_balances(pool: Pool, block: WholeBlock) -> list[tuple[RawLog, str]]:
@@ -83,7 +83,7 @@ async def _of_balances(pool: Pool, block: WholeBlock) -> list[tuple[RawLog, str]
         touched = await read_touched(pool, block)
         accounts = sorted(touched.union(FEE_VAULTS))
         reads = [Balance(account) for account in accounts]
-        was, now = [sum(map(_wei, await _read(pool, at, reads))) for at in (before, header)]
+        was, now = [sum(map(int.from_bytes, await _read(pool, at, reads))) for at in (before, header)]
     except (NodeError, NotThere) as error:
         head = await pool.ask(Endpoint.head)
         if header.number > head.number - STATES_KEPT:
@@ -105,16 +105,18 @@ def _about(block: Header, index: int, tx_hash: bytes, address: bytes) -> RawLog:
     return RawLog(block.number, block.hash, block.timestamp, index, tx_hash, address, (WHOLE,), b"")
 
 
-async def _read(pool: Pool, block: Header, reads: Sequence[Read]) -> list[bytes | int]:
-    """Return what was read. Raises ``ValueError`` for a call that gives nothing, and ``ChainError``."""
-    return [answered(outcome) for outcome in await read_state(pool, block, reads)]
+async def _read(pool: Pool, block: Header, reads: Sequence[Read]) -> list[bytes]:
+    """Return what was read; no bytes for a call that reverts. Raises ``ChainError`` unless all was answered."""
+    return [_bytes(outcome) for outcome in await read_state(pool, block, reads)]
 
 
-def _bytes(value: bytes | int) -> bytes:
-    assert isinstance(value, bytes)
-    return value
-
-
-def _wei(value: bytes | int) -> int:
-    assert isinstance(value, int)
-    return value
+def _bytes(outcome: Outcome) -> bytes:
+    match outcome:
+        case Unread(error=error):
+            raise error
+        case Reverted():
+            return b""
+        case int():
+            return outcome.to_bytes(_WORD)
+        case _:
+            return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +17,8 @@ from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import InvariantExtractor
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.sessions import (
+    NO_SEVERITY,
+    SEVERITIES,
     EventSession,
     Session,
     SessionError,
@@ -48,6 +50,15 @@ class Group(NamedTuple):
     names: tuple[str, ...]
 
 
+class Uncheckable(NamedTuple):
+    """What was made while this runs, and cannot be checked by this configuration; ``reason`` says why."""
+
+    severity: str
+    reason: str
+    labels: Mapping[str, str]
+    """Labels of its alerts beside those that all have."""
+
+
 @dataclass(frozen=True)
 class Running:
     """What is checked as of the change ``revision``: conditions on values, and sessions that wait for events."""
@@ -55,6 +66,7 @@ class Running:
     revision: int
     invariants: Mapping[str, Invariant]
     sessions: Mapping[str, EventSession]
+    uncheckable: Mapping[str, Uncheckable] = field(default_factory=dict)
 
     @cached_property
     def triggers(self) -> Mapping[str, Mapping[str, Sequence[EventTrigger]]]:
@@ -118,7 +130,7 @@ class Definitions:
         self._extractor = extractor
         self._settings = settings
         self._running: Running | None = None
-        self._made: dict[str, tuple[int, Sequence[Invariant | EventSession]]] = {}
+        self._made: dict[str, tuple[int, Sequence[Invariant | EventSession] | Uncheckable]] = {}
         """What definitions were compiled to, by name, as of which revision of each."""
 
     def load(self, connection: sa.Connection) -> Running:
@@ -155,24 +167,42 @@ class Definitions:
         found = {one.name: one for one in known}
         of_file = {one.title for one in known}
         sessions = {name: compile_look_up(name, one) for name, one in self._look_ups.items()}
+        uncheckable: dict[str, Uncheckable] = {}
         for definition in stored:
-            for made in () if definition.name in of_file else self._compiled(definition):
+            if definition.name in of_file:
+                continue
+            compiled = self._compiled(definition)
+            if isinstance(compiled, Uncheckable):
+                uncheckable[definition.name] = compiled
+                continue
+            for made in compiled:
                 if isinstance(made, EventSession):
                     sessions.setdefault(definition.name, made)
                 elif not _is_sample(made):
                     found[made.name] = made
-        return Running(revision, found | self._of_lists(list(found.values()), lists), sessions)
+        found |= self._of_lists(list(found.values()), lists)
+        return Running(revision, found, sessions, uncheckable)
 
-    def _compiled(self, stored: Definition) -> Sequence[Invariant | EventSession]:
+    def _compiled(self, stored: Definition) -> Sequence[Invariant | EventSession] | Uncheckable:
         revision, made = self._made.get(stored.name, (None, ()))
         if revision != stored.revision:
             try:
                 made = compile_definition(stored, self._settings, self._extractor)
             except ValueError as error:
                 _log.warning("an invariant cannot be checked", invariant=stored.name, reason=str(error))
-                made = ()
+                made = _uncheckable(stored, str(error))
             self._made[stored.name] = stored.revision, made
         return made
+
+
+def _uncheckable(stored: Definition, reason: str) -> Uncheckable:
+    settings = msgspec.json.decode(stored.settings, type=dict)
+    if stored.kind == SESSION:
+        destination = settings.get("destination")
+        labels = {"destination": destination} if destination else {}
+        return Uncheckable(SEVERITIES.get(settings.get("severity", ""), NO_SEVERITY), reason, labels)
+    usual = InvariantSettings.model_fields["severity"].default
+    return Uncheckable(str(settings.get("severity", usual)), reason, {})
 
 
 def _is_sample(invariant: Invariant) -> bool:

@@ -71,8 +71,10 @@ class LiveReads:
         one = _Pass(pool, invariants, self._retries, self._apart.setdefault(pool.network.name, {}))
         async for result in one.run(wanted):
             yield result
-        if one.is_left and (error := self._retries.last_error.get(pool.network.name)) is not None:
+        error = self._retries.last_error.get(pool.network.name)
+        if error is not None and one.is_left:
             raise error
+        self._retries.last_error.pop(pool.network.name, None)
 
 
 class _Pass:

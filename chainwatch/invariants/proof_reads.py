@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chainwatch.chain.errors import NodeError
+from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, NodeError, NoRoomForAnswer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.state import ContractCall, Outcome, Unread, read_state
@@ -50,7 +50,9 @@ async def _call_of(pool: Pool, check: ProofCheck, log: RawLog) -> tuple[ProveCal
         return found, ""
     try:
         calls = await read_calls(pool, log.tx_hash, check.portal)
-    except NodeError as error:
+    except NoRoomForAnswer:
+        raise
+    except (NodeError, MalformedAnswer, AnswerTooBig) as error:
         return None, f"trace_unavailable: {error}"
     for data in calls:
         if (found := op_stack.prove_call(data, wanted)) is not None:

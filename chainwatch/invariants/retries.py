@@ -14,7 +14,7 @@ FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 FIRST_TIMEOUT, LEAST_TIMEOUT = 3.0, 1.5
 """Seconds that one attempt may take at first, and where the last ones were quick: newer blocks wait for it."""
 TIMES_SLOWER = 10.0
-"""How many times as long as the slowest of late an attempt may take."""
+"""How many times as long as the slowest recent one an attempt may take."""
 READINGS_A_SECOND = 500
 """Readings for which an attempt may take a second longer."""
 SLOW = 0.5
@@ -42,7 +42,7 @@ class Retries:
         self._failed: dict[tuple[str, bytes], _Failed] = {}
         self._suspects: dict[tuple[str, str], _Suspect] = {}
         self._slowest: dict[str, float] = {}
-        """How long attempts have taken of late, by network."""
+        """How long the slowest recent attempt has taken, by network."""
         self.last_error: dict[str, ChainError] = {}
         """Why something was not read, by network."""
 

@@ -10,7 +10,7 @@ from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import held, judging, listing, sampling, sessions
+from chainwatch.invariants import held, judging, listing, sampling, sessions, tidying
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
@@ -24,7 +24,7 @@ from chainwatch.invariants.triggers import Trigger, at_once, is_due, misaligned,
 from chainwatch.model import Header, ReadResult
 from chainwatch.pipeline.checker import CONFIG_CHANGED, Page
 from chainwatch.pipeline.unit_of_work import Work
-from chainwatch.store import blocks, invariant_events, invariants, schema
+from chainwatch.store import blocks, invariant_events, invariants
 from chainwatch.store.invariants import Check, Place, Reading
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 ACCEPTED = "accepted"
 """Why alerts end once somebody has accepted the values."""
-TIDIED = "invariants_tidied"
-"""The property for the revision as of which nothing is stored of invariants that are gone."""
 _PREFIX_LENGTH = len("invariants.")
 
 
@@ -387,14 +385,7 @@ class InvariantTransaction:
         return self._checker.settings.networks[network].reorg_window
 
     def _tidy(self, running: Running) -> None:
-        """End and forget what is stored of invariants that were stopped or deleted."""
-        if not running.revision or schema.get_property(self._connection, TIDIED) == str(running.revision):
-            return
-        self._forget_kept()
-        for name in sorted(invariants.known_names(self._connection) - running.names):
-            invariants.forget(self._connection, name)
-            reason = listing.why_gone(self._connection, name, running.names)
-            if reason != "stopped":
-                self._checker.kept_accepted.forget(self._connection, [name])
-            judging.end_all(self._work, name, reason)
-        schema.set_property(self._connection, TIDIED, str(running.revision))
+        if not tidying.is_tidy(self._work, running):
+            self._forget_kept()
+            tidying.tidy(self._work, running, self._checker.kept_accepted)
+        tidying.raise_uncheckable(self._work, running)

@@ -54,6 +54,13 @@ def accept_values(
     return AcceptedView(name, shown(values), *place[1:], author, now)
 
 
+def values_to_accept(connection: sa.Connection, name: str) -> str:
+    """Return the values that would be accepted now; empty where none can be."""
+    first, check = accepted_values.newest(connection, name), _newest_answered(connection, name)
+    values = None if first is None or check is None else _values(connection, name, check, first)
+    return "" if values is None else shown(values)
+
+
 def accepted_view(connection: sa.Connection, name: str) -> AcceptedView | None:
     """Return what is accepted of the invariant ``name``; None where its condition reads no accepted values."""
     one = accepted_values.newest(connection, name)

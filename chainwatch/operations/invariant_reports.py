@@ -12,6 +12,7 @@ from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.judge import shown_value
 from chainwatch.invariants.definitions import compile_definition
 from chainwatch.invariants.listing import family_of
+from chainwatch.operations.accepted_values import AcceptedView, values_to_accept
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.invariant_history import InvariantHistory, invariant_history
@@ -49,9 +50,14 @@ class InvariantReport(msgspec.Struct, frozen=True):
 
 
 class InvariantPast(msgspec.Struct, frozen=True):
-    """An invariant with its breaches and changes, and the units of its values, by name."""
+    """An invariant with its breaches and changes, and the units of its values, by name.
+
+    ``accepted`` is None where it compares with no accepted values; ``to_accept`` are those that could be instead of them.
+    """
 
     report: InvariantReport
+    accepted: AcceptedView | None
+    to_accept: str
     history: InvariantHistory
     units: Mapping[str, tuple[str, int]]
 
@@ -93,9 +99,11 @@ def show_past(connection: sa.Connection, context: Context, now: float, *, name: 
     history = invariant_history(connection, context, now, name=name)
     (report,) = _reports(connection, context, [details.invariant])
     units = _units(connection, context, [name]).get(name, {})
-    return InvariantPast(
-        report, history, {value: (unit.symbol, unit.decimals) for value, unit in units.items()}
-    )
+    accepted, to_accept = details.accepted, ""
+    if accepted is not None and (values := values_to_accept(connection, name)) != accepted.values:
+        to_accept = values
+    shown_units = {value: (unit.symbol, unit.decimals) for value, unit in units.items()}
+    return InvariantPast(report, accepted, to_accept, history, shown_units)
 
 
 def _reports(

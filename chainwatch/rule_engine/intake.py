@@ -19,7 +19,7 @@ SOURCES = PUSH, JSON, REMOTE_WRITE, SCRAPE, OWN = "push", "json", "remote write"
 """Where samples come from."""
 LARGE = 32_768
 """Bytes from which on something is read beside smaller ones of its source, which do not wait for it."""
-TOGETHER = 10_000
+TOGETHER = 5_000
 """The most series whose samples are appended at once."""
 SHARE, SOURCE_SHARE = 0.9, 0.8
 """The share of series and memory that other programs may fill, as the rest is for own metrics and what rules record; and

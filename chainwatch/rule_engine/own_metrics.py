@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import structlog
 from prometheus_client.core import Metric
 
+from chainwatch.ingestion.model import SeriesSamples
 from chainwatch.monitor.companions import Running
 from chainwatch.operations.context import Context, Contexts
 from chainwatch.operations.invariant_values import invariant_values
@@ -21,10 +22,13 @@ from chainwatch.rule_engine.intake import OWN, Intake, next_time
 from chainwatch.store.errors import StoreError
 
 JOB, PREFIX = "chainwatch", "chainwatch_"
+SEEN_AGE = f"{PREFIX}network_seen_age_seconds"
 CHANGES_EVERY = 1.0
 """Seconds between two looks for values that have changed, at least."""
 SHARE = 50
 """A reading is repeated after so many times as long as it took, so that all of them take two percent of a core at most."""
+SEEN_WITHIN = 600.0
+"""Seconds within which a network was seen that is not behind."""
 BUILDS = {"chainwatch": version("chainwatch")}
 
 _log = structlog.get_logger(__name__)
@@ -50,6 +54,8 @@ class OwnMetrics:
         self._last: dict[Labels, float] = {}
         """The newest value of each series that has not ended."""
         self._time = 0
+        self._all_at = 0
+        """The time of the newest sampling of all metrics; 0 before the first."""
 
     async def sample(self) -> None:
         """Take samples again and again, until cancelled."""
@@ -95,14 +101,45 @@ class OwnMetrics:
         if not is_all:
             values = {labels: value for labels, value in values.items() if self._last.get(labels) != value}
         now = self._time = next_time(self._clock, self._time)
-        batch = [(labels, (now,), (value,)) for labels, value in values.items()]
+        begun = self._begun(metrics) if is_all and 0 < self._all_at < now else set()
+        batch: list[SeriesSamples] = [
+            (labels, (self._all_at, now), (0.0, value)) if labels in begun else (labels, (now,), (value,))
+            for labels, value in values.items()
+        ]
         batch += [(labels, (now,), (STALE,)) for labels in gone]
         if batch:
             self._intake.append(OWN, batch, now)
         self._last |= values
         for labels in gone:
             del self._last[labels]
+        if is_all:
+            self._all_at = now
         self._intake.describe(dict(map(_metadata, metrics)))
+
+    def _begun(self, metrics: list[Metric]) -> set[Labels]:
+        """Return the series of counters that have begun since the last sampling of all, when they were 0.
+
+        ``increase`` would not know of what they count first, such as a route's first transfer. A route from a network
+        that was behind is left out: what is counted is of its past.
+        """
+        grown = (
+            self._labelled(sample.name, sample.labels)
+            for metric in metrics
+            if metric.type in ("counter", "histogram")
+            for sample in metric.samples
+        )
+        return {
+            labels
+            for labels in grown
+            if labels not in self._last and not self._was_behind(labels.get("origin"))
+        }
+
+    def _was_behind(self, network: str) -> bool:
+        """Return whether a network, if one is named, had not been seen lately at the last sampling."""
+        if not network:
+            return False
+        age = self._last.get(self._labelled(SEEN_AGE, {"network": network}))
+        return age is None or age > SEEN_WITHIN
 
     def _labelled(self, name: str, labels: dict[str, str]) -> Labels:
         key = (name, tuple(labels.items()))

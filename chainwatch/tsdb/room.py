@@ -25,39 +25,45 @@ OWN = Sender("own")
 
 
 class Room:
-    """Series, and the bytes that they take, by the names of their senders."""
+    """Series, and the bytes that they take: of all, and by the names of their senders."""
 
     def __init__(self) -> None:
+        self.total_series = 0
+        self.total_bytes = 0
         self.series: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
-
-    @property
-    def total_bytes(self) -> int:
-        """The bytes of all series."""
-        return self.bytes.total()
 
     def add(self, sender: str, size: int) -> None:
         """Note a new series."""
         self.series[sender] += 1
-        self.bytes[sender] += size
+        self.total_series += 1
+        self.grow(sender, size)
 
     def remove(self, sender: str, size: int) -> None:
         """Note that a series is gone."""
         self.series[sender] -= 1
-        self.bytes[sender] -= size
+        self.total_series -= 1
+        self.grow(sender, -size)
+
+    def grow(self, sender: str, size: int) -> None:
+        """Note by how many bytes series have grown."""
+        self.bytes[sender] += size
+        self.total_bytes += size
 
     def refusal(self, sender: Sender, limits: TsdbLimits) -> Reason | None:
         """Return why no series can begin, None where one can.
 
         Nobody's share counts what was restored: of whom it is will be known once samples are added to it.
         """
-        for used, most, reason in _used(self, limits):
-            restored = used[RESTORED]
-            if used.total() >= most * sender.share:
-                return reason
-            if used[sender.name] >= (most - restored) * sender.own_share:
-                return reason
+        if _is_full(self.series, self.total_series, limits.series, sender):
+            return "too many series"
+        if _is_full(self.bytes, self.total_bytes, limits.bytes, sender):
+            return "memory is full"
         return None
+
+
+def _is_full(used: Counter[str], total: int, most: int, sender: Sender) -> bool:
+    return total >= most * sender.share or used[sender.name] >= (most - used[RESTORED]) * sender.own_share
 
 
 def refusal(labels: Labels, limits: TsdbLimits) -> Reason | None:
@@ -67,7 +73,3 @@ def refusal(labels: Labels, limits: TsdbLimits) -> Reason | None:
     if any(len(text) > limits.label_characters for pair in labels.pairs for text in pair):
         return "label too long"
     return None
-
-
-def _used(room: Room, limits: TsdbLimits) -> tuple[tuple[Counter[str], int, Reason], ...]:
-    return (room.series, limits.series, "too many series"), (room.bytes, limits.bytes, "memory is full")

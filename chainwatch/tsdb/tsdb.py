@@ -121,11 +121,11 @@ class Tsdb:
                     self._index.add(series)
                     self.room.add(series.sender, series.bytes)
                 else:
-                    self.room.bytes[known.sender] -= known.bytes
+                    self.room.grow(known.sender, -known.bytes)
                     known.id = series.id
                     known.restore(series.chunks, series.samples)
                     known.window = _FOREVER if self._asked is None else known.window
-                    self.room.bytes[known.sender] += known.bytes
+                    self.room.grow(known.sender, known.bytes)
                     merged[series] = known
         return merged
 
@@ -269,7 +269,7 @@ class Tsdb:
                 if series.sender != name:
                     self._note_sender(series, name, grown)
         result.accepted += len(added.times)
-        self.room.bytes[name] += len(added.times) * SAMPLE_BYTES
+        self.room.grow(name, len(added.times) * SAMPLE_BYTES)
 
     def _note_sender(self, series: StoredSeries, name: str, samples: int) -> None:
         """Note that somebody else has added samples: what was restored is theirs from now on, else they go to its sender."""
@@ -278,8 +278,8 @@ class Tsdb:
             self.room.add(name, size)
             series.sender = name
         else:
-            self.room.bytes[name] -= samples * SAMPLE_BYTES
-            self.room.bytes[series.sender] += samples * SAMPLE_BYTES
+            self.room.grow(name, -samples * SAMPLE_BYTES)
+            self.room.grow(series.sender, samples * SAMPLE_BYTES)
 
     def _admit(self, labels: Labels, samples: int, result: Appended, sender: Sender) -> StoredSeries | None:
         """Return a new series of these labels, not in the index yet, or count why there is none."""
@@ -337,17 +337,16 @@ class Tsdb:
 
     def _close(self, series: StoredSeries, now: int) -> None:
         """Put the older samples of a series in chunks, and forget what there is no room for."""
-        used = self.room.bytes
-        used[series.sender] += series.close(now, self.limits.samples_per_series)
+        self.room.grow(series.sender, series.close(now, self.limits.samples_per_series))
         while self.bytes > self.limits.bytes and series.chunks:
-            used[series.sender] -= series.drop_oldest()
+            self.room.grow(series.sender, -series.drop_oldest())
 
     def _cut(self, series: StoredSeries, now: int) -> None:
         """Forget what a clock that was ahead has left: it would keep all other samples out until then."""
         before = series.bytes
         series.cut(now)
         if series.times:
-            self.room.bytes[series.sender] += series.bytes - before
+            self.room.grow(series.sender, series.bytes - before)
         else:
             self._index.remove(series)  # until it has a sample again
             self.room.remove(series.sender, before)

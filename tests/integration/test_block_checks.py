@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from contextlib import closing
@@ -30,14 +31,18 @@ SELFDESTRUCT = bytes.fromhex("6002600c60003960026000f333ff")
 
 
 class Richer:
-    """Answers a larger balance of `RICH` in all blocks but those ``before``."""
+    """Answers a larger balance of `RICH` in all blocks but those ``before``; with ``fails``, errors to that and to calls."""
 
     before: set[str] | None = None
+    fails = False
 
     def alter(self, call: dict[str, Any], answer: dict[str, Any]) -> None:
-        if call["method"] != "eth_getBalance" or call["params"][0].lower() != RICH or self.before is None:
+        is_rich = call["method"] == "eth_getBalance" and call["params"][0].lower() == RICH
+        if self.fails and (is_rich or call["method"] == "eth_call"):
+            answer.pop("result", None)
+            answer["error"] = {"code": -32000, "message": "not today"}
             return
-        if call["params"][1]["blockHash"] not in self.before:
+        if is_rich and self.before is not None and call["params"][1]["blockHash"] not in self.before:
             answer["result"] = hex(int(answer["result"], 16) + 3 * ETHER)
 
 
@@ -83,8 +88,14 @@ async def test_eth_that_comes_from_nothing_is_raised_and_what_moves_is_not(
             await until(lambda: is_read(database, node, "eth"))
             assert alerts(database) == []
             richer.before = {node.block(number)["hash"] for number in range(node.height + 1)}
-            for wei in (1, 2):
-                pay(node, chain.account, RICH, wei)
+            richer.fails = True
+            pay(node, chain.account, RICH, 1)
+            await until(lambda: checkpoint(database, "alpha") == node.height)
+            await asyncio.sleep(0.5)
+            assert not is_read(database, node, "eth")
+            assert alerts(database) == raised(database, "TaskFailed") == []
+            richer.fails = False
+            pay(node, chain.account, RICH, 2)
             await until(lambda: is_read(database, node, "eth"))
             (alert,) = alerts(database)
             block = str(node.height - 1)
@@ -98,6 +109,28 @@ async def test_eth_that_comes_from_nothing_is_raised_and_what_moves_is_not(
             node.increase_time(301)
             node.mine()
             await until(lambda: alerts(database)[0].state == "resolved")
+
+
+async def test_what_cannot_be_read_of_a_target_is_no_fault_of_its_sender(
+    anvil_factory: Callable[..., Anvil], tmp_path: Path
+) -> None:
+    node = anvil_factory(chain_id=1)
+    failing = Richer()
+    altered = Altered(node, failing.alter)
+    watched, other, factory = node.rpc("eth_accounts")[:3]
+    astray = {"kind": "transactions", "senders": [watched], "games": factory}
+    plan = plan_of(tmp_path, node, altered.url, astray=astray)
+    url = plan.settings.store.url.get_secret_value()
+    with closing(Database.open(url, durable=False)) as database:
+        async with altered.served(), running(plan, database):
+            await until(lambda: is_read(database, node, "astray"))
+            failing.fails = True
+            pay(node, watched, other, 0)
+            await until(lambda: checkpoint(database, "alpha") == node.height)
+            await asyncio.sleep(0.5)
+            assert alerts(database) == []
+            failing.fails = False
+            await until(lambda: len(alerts(database)) == 1)
 
 
 async def test_each_transaction_that_goes_astray_is_one_alert_across_restarts_and_reorgs(

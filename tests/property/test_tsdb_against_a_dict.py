@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.parser import parse
 from chainwatch.promql.series import STALE, Labels, is_stale
 from chainwatch.promql.syntax import Matcher, RangeSelector
-from chainwatch.tsdb.model import TsdbLimits
+from chainwatch.tsdb.model import SET_BACK, TsdbLimits
 from chainwatch.tsdb.tsdb import Tsdb
 
 MINUTE = 60_000
@@ -29,6 +30,14 @@ class Model:
 
     def window_of(self, labels: Labels) -> int:
         return self.long if labels["__name__"] == "b" else self.window
+
+    def set_back(self, labels: Labels, times: Sequence[int], now: int) -> None:
+        """Forget what is far ahead of a sample of now."""
+        known = self.samples.get(labels, {})
+        if now in times and max(known, default=0) > now + SET_BACK:
+            self.samples[labels] = {time: value for time, value in known.items() if time <= now}
+            if not self.samples[labels]:
+                del self.samples[labels]
 
     def append(self, labels: Labels, time: int, value: float, now: int) -> str:
         known = self.samples.get(labels, {})
@@ -69,6 +78,7 @@ def test_as_a_dict(seed: int, step: int, odd: bool) -> None:
             times = sorted(start + n * step // 10 for n in range(chance.choice([1, 1, 1, 5, 40])))
             values = [value_of(chance, odd) for _ in times]
             batch.append((labels, times, values))
+            model.set_back(labels, times, now)
             for time, value in zip(times, values, strict=True):
                 outcome = model.append(labels, time, value, now)
                 expected[outcome] = expected.get(outcome, 0) + 1

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.api.page.screen import Asked, Screen
+from chainwatch.api.page.screen import Action, Asked, Screen
 from chainwatch.api.prometheus.answers import Refused
 from chainwatch.api.prometheus.budget import Budget
 from chainwatch.api.prometheus.operations import Wanted, evaluate_over
 from chainwatch.operations import invariant_reports
+from chainwatch.operations.accepted_values import accept_values, values_to_accept
 from chainwatch.operations.context import Context
+from chainwatch.operations.errors import Conflict
 from chainwatch.promql.evaluation import LOOK_BACK
 from chainwatch.promql.parser import parse
+from chainwatch.support.printable import clean
 from chainwatch.tsdb.tsdb import Tsdb
 
 LIST = "/ui/invariants"
@@ -53,7 +56,17 @@ def read_list(connection: sa.Connection, context: Context, now: float, asked: As
     }
 
 
+def accept(connection: sa.Connection, context: Context, now: float, asked: Asked) -> str:
+    """Accept the values that the person has seen. Raises ``Conflict`` where others were read meanwhile."""
+    name = asked.path["name"]
+    if clean(values_to_accept(connection, name)).strip() != asked.text("values"):
+        raise Conflict("other values were read meanwhile: look at them again, then accept them")
+    accept_values(connection, context, now, name=name, author=asked.actor)
+    return f"{LIST}/{name}"
+
+
 SCREENS = (Screen(LIST, "invariants.html", read_list, nav="Invariants"),)
+ACTIONS = (Action(LIST + "/{name:.+}/accept", accept),)
 
 
 def screen_of_one(samples: Tsdb) -> Screen:

@@ -38,6 +38,7 @@ SCREENS: Sequence[Screen] = (
 ACTIONS: Sequence[Action] = (
     *alerts.ACTIONS,
     *incidents.ACTIONS,
+    *invariants.ACTIONS,
     *silences.ACTIONS,
     *deliveries.ACTIONS,
     *oncall.ACTIONS,

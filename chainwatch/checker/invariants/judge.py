@@ -130,6 +130,16 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
     return Condition(labels_of(UNREAD, invariant), _with_link(invariant, annotations), since)
 
 
+def uncheckable(name: str, severity: str, reason: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the labels and annotations of the alert about an invariant that the configuration leaves unchecked."""
+    labels = {"alertname": "InvariantUnread", "severity": severity, "invariant": name}
+    return labels, {
+        "summary": f"{name} cannot be checked",
+        "description": f"The configuration lacks what it reads: {reason}. An alert about it that fires goes on firing. "
+        "Delete it, or configure that again.",
+    }
+
+
 def shown(values: Values) -> str:
     """Return values as text: ``locked = 5, minted = 7``."""
     return ", ".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -10,6 +11,7 @@ from chainwatch.store import accepted_values, definitions, invariants
 from chainwatch.store.accepted_values import BY_NOBODY, Accepted
 from chainwatch.store.invariants import Check, Reading
 from tests.unit.api.conftest import Served, Serving
+from tests.unit.api.page.test_operating_screens import send
 
 SAFE = "0x" + "5a" * 20
 FLOOR: dict[str, Any] = {
@@ -83,6 +85,30 @@ async def test_the_values_that_one_has_read_last_are_accepted(serving: Serving) 
         assert (await served.get("/v1/invariants/floor"))[1]["accepted"] is None
         assert (await served.ask("POST", "/v1/invariants/floor/accept", json={}))[0] == 409
         assert (await served.ask("POST", "/v1/invariants/other/accept", json={}))[0] == 404
+
+
+async def test_a_person_accepts_the_values_that_the_screen_has_shown(serving: Serving) -> None:
+    name = "same<b>"
+    same = {**FLOOR, "assert": "is_accepted(funds)"}
+    async with serving({**TABLES, "invariants": {name: same}}) as served:
+        with served.running.database.transaction() as connection:
+            read(connection, name, 1, 7)
+            first = Accepted(name, "ethereum", 1, 1_001, b"reads", {"funds": 7}, BY_NOBODY, 1_001.0)
+            accepted_values.save(connection, first)
+        screen = f"/ui/invariants/{quote(name)}"
+        _, page = await served.get(screen)
+        assert "read first at" in page
+        assert "/accept" not in page  # nothing has changed
+        with served.running.database.transaction() as connection:
+            read(connection, name, 2, 8)
+        _, page = await served.get(screen)
+        assert f'action="{screen}/accept"' in page
+        assert 'value="funds = 8"' in page
+        status, page = await send(served, screen, f"{screen}/accept", values="funds = 9")
+        assert (status, "other values were read meanwhile" in page) == (409, True)
+        status, page = await send(served, screen, f"{screen}/accept", values="funds = 8")
+        assert (status, "accepted by api" in page) == (200, True)
+        assert "/accept" not in page
 
 
 async def test_kinds_are_made_over_http_too(serving: Serving) -> None:

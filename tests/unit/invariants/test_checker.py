@@ -397,6 +397,42 @@ def test_a_name_that_the_file_takes_or_gives_back_begins_anew(connection: sa.Con
     assert given_back.raised[1:] == [("InvariantViolated", 1_060, None, "")]
 
 
+def test_what_the_configuration_leaves_without_its_network_is_an_alert(connection: sa.Connection) -> None:
+    funds = {"funds": {**FLOOR["values"]["funds"], "network": "beta"}}
+    text = msgspec.json.encode({**FLOOR, "values": funds, "severity": "P0"}).decode()
+    made = Definition("made", text, INVARIANT, True, False, 0, "", 0.0, 0.0)
+    definitions.save(connection, made)
+    rich = {**FLOOR, "assert": "funds >= 0"}
+    whole = plan_of(rich=rich)
+    alone = make_plan(read_dict({"networks": {"alpha": NETWORKS["alpha"]}, "invariants": {"rich": rich}}))
+    chains = Chains(connection, whole)
+    chains.mine(1, "beta")
+    chains.answer(lambda *_: {"funds": 9}, "beta")
+    assert chains.raised == [("InvariantViolated", 1_010, None, "")]
+
+    without = Chains(connection, alone)
+    for number in (2, 3):
+        without.mine(number)
+    (unread,) = without.alerts.signals  # and the violation goes on firing
+    assert unread.labels == {"alertname": "InvariantUnread", "severity": "P0", "invariant": "made"}
+    assert 'no network is called "beta"' in unread.annotations["description"]
+
+    again = Chains(connection, whole)
+    again.mine(4, "beta")
+    assert again.raised == []
+    again.answer(lambda *_: {"funds": 10}, "beta")
+    assert sorted((name, reason) for name, _, _, reason in again.raised) == [
+        ("InvariantUnread", "read again"),
+        ("InvariantViolated", "holds again"),
+    ]
+
+    without = Chains(connection, alone)
+    without.mine(5)
+    definitions.save(connection, made._replace(is_running=False, is_deleted=True))
+    without.mine(6)
+    assert [reason for *_, reason in without.raised] == ["", "deleted"]
+
+
 def test_the_value_at_the_check_before(connection: sa.Connection) -> None:
     falling = {**FLOOR, "assert": "funds >= previous.funds"}
     chains = Chains(connection, plan_of(floor=falling))

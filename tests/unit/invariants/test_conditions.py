@@ -86,7 +86,7 @@ BALANCE = {"network": "alpha", "address": A, "balance": True}
         ({"flow": "connext", "amount": "in_flight"}, "no flow is called"),
         ({"address": A, "balance": True}, "network"),
         ({"network": "alpha", "address": A, "storage": -1}, "slot"),
-        ({"network": "alpha", "address": A, "call": "balanceOf"}, "expected a function"),
+        ({"network": "alpha", "address": A, "call": "balanceOf"}, "a function of no known ABI"),
         ({"network": "alpha", "address": A, "call": "function f()"}, "returns nothing"),
         (
             {"network": "alpha", "address": A, "call": "function f(uint8 a) returns (int8)", "args": [256]},

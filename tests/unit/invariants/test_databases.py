@@ -20,6 +20,13 @@ def test_breaches_reorgs_and_large_values(shared_database: Database) -> None:
             chains.step(number, 9)
         assert chains.raised == [BROKEN]
         assert len(invariants.checks(connection, "floor")) <= 18
+        newest = invariants.newest_answered(connection)
+        assert {name: (one.block, one.holds) for name, one in newest.items()} == {
+            "ceiling": (24, True),
+            "floor": (24, False),
+        }
+        (alert,) = invariants.raised_by_name(connection)["floor"]
+        assert (alert.block, alert.starts_at) == (2, 1_020)
         chains.mine(22, fork=1, back_to=21)
         chains.step(23, LARGE, fork=1)
         assert chains.raised[1:] == [("InvariantViolated", 1_020, 1_220, "holds again")]
@@ -32,6 +39,8 @@ def test_several_networks(shared_database: Database) -> None:
         for network in ("alpha", "beta"):
             chains.mine(1, network)
             chains.mine(2, network)
+            chains.mine(3, network)
+        assert invariants.is_any_wanted(connection)
         chains.answer(lambda _, block: {"locked": 6 - block}, "alpha")
         chains.answer(lambda *_: {"minted": 5}, "beta")
         assert chains.raised == [BROKEN]

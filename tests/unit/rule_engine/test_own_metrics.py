@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from chainwatch.alerting.runtime import AlertingRuntime
 from chainwatch.config import read_dict
@@ -110,3 +111,34 @@ async def test_all_metrics_are_sampled_again_and_what_is_gone_ends(
         depth = next(one for one in tsdb.select(()) if one.labels["__name__"] == "chainwatch_queue_depth")
         await eventually(lambda: len(depth.values) >= 3)
         assert depth.labels["job"] == "chainwatch"
+
+
+async def test_a_counter_that_begins_was_zero_unless_it_counts_a_networks_past(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {"a": 5.0, "late": 7_000.0}
+    routes: dict[tuple[str, ...], float] = {("f", "a", "b"): 3.0}
+
+    def metrics(*_: object) -> list[Metric]:
+        opened = CounterMetricFamily("chainwatch_opened", "", labels=["flow", "origin", "destination"])
+        for route, number in routes.items():
+            opened.add_metric(route, number)
+        ages = GaugeMetricFamily("chainwatch_network_seen_age_seconds", "", labels=["network"])
+        for network, age in seen.items():
+            ages.add_metric([network], age)
+        return [opened, ages]
+
+    def opened(tsdb: Tsdb, origin: str) -> list[float]:
+        found = [one for one in tsdb.select(()) if one.labels["__name__"] == "chainwatch_opened_total"]
+        return [value for one in found if one.labels["origin"] == origin for value in one.values]
+
+    monkeypatch.setattr(own_metrics, "families", metrics)
+    monkeypatch.setattr(own_metrics, "SHARE", 0)
+    async with sampling(sqlite_url, "50ms") as (_, tsdb):
+        await eventually(lambda: len(opened(tsdb, "a")) > 1)
+        assert set(opened(tsdb, "a")) == {3}
+        routes |= {("f", "a", "c"): 4.0, ("f", "late", "a"): 5.0}
+        await eventually(lambda: {0, 4} <= set(opened(tsdb, "a")) and opened(tsdb, "late"))
+        assert 0 not in opened(tsdb, "late")
+        series = [one for one in tsdb.select(()) if one.labels.get("destination") == "c"]
+        assert [list(one.values)[:2] for one in series] == [[0, 4]]
