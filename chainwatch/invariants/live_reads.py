@@ -246,7 +246,7 @@ class _Pass:
         unread = [one.name for one in block.readings if one.name not in read]
         is_slow = apart is not None and group.seconds >= SLOW
         if read:
-            retries.note_read(network, block.header, group.seconds if apart is None else 0.0)
+            retries.note_read(network, block.header)
             if is_slow:
                 retries.suspect(network, read, is_slow=True)
             else:

@@ -11,10 +11,8 @@ from chainwatch.model import Header
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds until something is read again: at first, and at most; twice as long after each failure."""
-FIRST_TIMEOUT, LEAST_TIMEOUT = 3.0, 1.5
-"""Seconds that one attempt may take at first, and where the last ones were quick: newer blocks wait for it."""
-TIMES_SLOWER = 10.0
-"""How many times as long as the slowest recent one an attempt may take."""
+FIRST_TIMEOUT = 3.0
+"""Seconds that one attempt may take at first: newer blocks wait for it."""
 READINGS_A_SECOND = 500
 """Readings for which an attempt may take a second longer."""
 SLOW = 0.5
@@ -41,8 +39,6 @@ class Retries:
         self._clock = clock
         self._failed: dict[tuple[str, bytes], _Failed] = {}
         self._suspects: dict[tuple[str, str], _Suspect] = {}
-        self._slowest: dict[str, float] = {}
-        """How long the slowest recent attempt has taken, by network."""
         self.last_error: dict[str, ChainError] = {}
         """Why something was not read, by network."""
 
@@ -56,14 +52,12 @@ class Retries:
     def timeout(self, network: str, block: Header, readings: int) -> float:
         """Return how many seconds ``readings`` of ``block`` may take together: longer with each failure."""
         failed = self._failed.get((network, block.hash))
-        usual = TIMES_SLOWER * self._slowest.get(network, FIRST_TIMEOUT)
-        first = max(LEAST_TIMEOUT, min(FIRST_TIMEOUT, usual)) + readings / READINGS_A_SECOND
-        return first if failed is None else max(first, FIRST_TIMEOUT) * 2.0**failed.attempts
+        first = FIRST_TIMEOUT + readings / READINGS_A_SECOND
+        return first if failed is None else first * 2.0**failed.attempts
 
-    def note_read(self, network: str, block: Header, seconds: float) -> None:
-        """Note that readings of ``block`` were answered, after ``seconds``: ``network`` answers, whatever failed before."""
+    def note_read(self, network: str, block: Header) -> None:
+        """Note that readings of ``block`` were answered: the endpoints answer again, whatever failed before."""
         self._failed.pop((network, block.hash), None)
-        self._slowest[network] = max(seconds, 0.9 * self._slowest.get(network, 0.0))
         for place in [one for one in self._failed if one[0] == network]:
             self._failed[place] = self._failed[place]._replace(again_at=0.0)
 

@@ -4,6 +4,8 @@
 often real rule collections use each form, and rules that read nearly all series, such as rates of everything. Both
 evaluate the same groups over the same samples: chainwatch in process on one core, from its database of samples, Prometheus
 from blocks on disk, as many cores as there are, by its own ``prometheus_rule_group_last_duration_seconds``.
+
+Then a row for each range query, such as graphs make: how many values a second it computes on one core.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from chainwatch.promql.parser import parse
+from chainwatch.promql.queries import evaluate_range
 from chainwatch.promql.series import Labels
+from chainwatch.promql.syntax import Selector, walk
 from chainwatch.rules.evaluation import PreparedGroup, evaluate_group
 from chainwatch.rules.files import read_rule_file
 from chainwatch.tsdb.tsdb import Tsdb
@@ -63,6 +68,14 @@ _WIDE = (
 )
 """Rules that read all series."""
 
+_RANGES = (
+    "rate(c1[5m])",
+    'sum by (zone) (rate({__name__=~"c."}[5m]))',
+    "max_over_time(sum by (job) (c1)[5m:15s])",
+    "topk(3, increase(c1[5m]))",
+)
+_RANGE_STEP = 1_000
+
 
 class Data(NamedTuple):
     samples: list[tuple[Labels, list[int], list[float]]]
@@ -81,6 +94,9 @@ def main() -> None:
     for name, rules in groups.items():
         ours = len(rules) / measure(data, rules)
         print(f"{name:8} {len(rules):7,} {ours:13,.0f} {beside.get(name, math.nan):13,.0f}")
+    print(f"\n{'range query':45} {'values/s':>13}")
+    for query in _RANGES:
+        print(f"{query:45} {measure_range(data, query):13,.0f}")
 
 
 def load(now: int) -> Data:
@@ -141,6 +157,20 @@ def measure(data: Data, rules: list[str]) -> float:
         errors = {result.error for result in results} - {None}
         assert not errors, errors
     return best
+
+
+def measure_range(data: Data, text: str) -> float:
+    """Return how many values of the selected series a range query computes in a second of processor time, at best."""
+    query = parse(text)
+    selector = next(node for node in walk(query.root) if isinstance(node, Selector))
+    start = data.now - SAMPLES * STEP // 2
+    times = (data.now - start) // _RANGE_STEP + 1
+    best = math.inf
+    for _ in range(ROUNDS):
+        started = time.process_time()
+        evaluate_range(query, data.source, start, data.now, _RANGE_STEP)
+        best = min(best, time.process_time() - started)
+    return len(data.source.select(selector.matchers)) * times / best
 
 
 def measure_prometheus(data: Data, groups: dict[str, list[str]]) -> dict[str, float]:

@@ -32,6 +32,7 @@ def test_the_bench_of_rules_evaluates_all_of_its_rules(monkeypatch: pytest.Monke
     data = rules.load(1_700_000_000_000)
     for group in (rules.simple_rules()[:200], rules.mixed_rules()[:200]):
         assert rules.measure(data, group) > 0
+    assert rules.measure_range(data, "rate(c1[5m])") > 0
 
 
 def test_the_bench_of_samples_measures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

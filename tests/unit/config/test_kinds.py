@@ -61,6 +61,34 @@ def test_every_example_is_an_invariant(kind: Kind) -> None:
     assert not [name for name in kind.example if name not in kind.parameters]
 
 
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_what_is_not_expected_is_compared_with_what_was_accepted(name: str) -> None:
+    kind = kinds()[name]
+    texts = " ".join(kind.template["assert"])
+    if "! is_accepted(" not in texts:
+        assert "is_accepted" not in texts
+        return
+    left_out = [key for key, one in kind.parameters.items() if not one.is_required and one.default is None]
+    made = compiled(name, **{key: value for key, value in kind.example.items() if key not in left_out})
+    assert made.condition.source.startswith("is_accepted(")
+    assert made.reads_accepted
+    if "events" in kind.parameters:
+        target = next(key for key, one in kind.parameters.items() if one.type == "target")
+        events = {target: "bridge", "events": ["Received", "Sent"]}
+        both = compiled(name, **{**kind.example, **events})
+        assert both.condition.source.endswith(
+            "changes_1 <= accepted.changes_1 and changes_2 <= accepted.changes_2"
+        )
+        assert len([value for value in both.values if value.trigger is not None]) == 2
+
+
+def test_a_switch_with_an_argument_is_read_with_it() -> None:
+    call = "function paused(address identifier) view returns (bool)"
+    made = compiled("paused", network="ethereum", contract=A, call=call, args=[B])
+    (read,) = made.values[0].reads.values()
+    assert read.data[-20:].hex() == B[2:]
+
+
 @pytest.mark.parametrize(
     ("kind", "heuristic", "params"),
     [

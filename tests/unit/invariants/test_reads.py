@@ -93,7 +93,7 @@ async def test_a_replay_gives_up_what_no_endpoint_has_even_of_new_blocks(of_hist
 @pytest.fixture
 async def reader(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
     for module in (retries, live_reads):
-        monkeypatch.setattr(module, "FIRST_TIMEOUT", 0.6)
+        monkeypatch.setattr(module, "FIRST_TIMEOUT", 1.5)
     monkeypatch.setattr(live_reads, "GRACE", PATIENCE)
     monkeypatch.setattr(live_reads, "PATIENCE", 0.02)
     chain = FakeChain()
