@@ -257,7 +257,7 @@ class Persistence:
             self._overflowed = True
 
     def _note_set_back(self) -> None:
-        """Have series saved soon whose chunks on disk are of a clock that was ahead: a restart would take those for newer."""
+        """Have series saved soon whose chunks are of a clock that was ahead: a restart would take those for newer."""
         for series in self._unsaved:
             saved = self._saved.get(series)
             if saved is not None and series.times and series.newest < saved.last:
