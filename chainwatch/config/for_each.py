@@ -29,6 +29,9 @@ NAME_MAX = 500
 _SPECIAL = re.compile(f"[%,{re.escape(LISTING + SAMPLE)}]")
 _TAKEN = ("alertname", "severity", "invariant", "event")
 """Labels that alerts of invariants have already."""
+_CONDITIONS = ("assert", "where")
+"""Keys whose texts are conditions."""
+_QUOTES = frozenset("'\"\\")
 _SAMPLES: Mapping[str, Any] = {"address": "0x" + "1".rjust(40, "0"), "string": "sample", "bool": True}
 
 
@@ -187,6 +190,22 @@ def labels_of(elements: Collection[Element]) -> frozenset[str]:
     return frozenset[str]().union(
         *(one.labels for one in elements), *(names_in(table) for table in templates)
     )
+
+
+def labels_in_conditions(table: Mapping[str, Any]) -> frozenset[str]:
+    """Return the labels whose elements are put into conditions of an invariant's ``table``."""
+    found: set[str] = set()
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            found |= labels_in_conditions(value)
+        elif key in _CONDITIONS:
+            found.update(_PLACE.findall(str(value)))
+    return frozenset(found)
+
+
+def may_end_text(element: str) -> bool:
+    """Return whether a text of a condition into which ``element`` is put may end in it: the rest would be a condition."""
+    return not _QUOTES.isdisjoint(element)
 
 
 def path_in_file(elements: Mapping[str, Element], path: KeyPath) -> KeyPath:

@@ -26,7 +26,15 @@ from chainwatch.checker.invariants.sessions import (
     compile_session,
 )
 from chainwatch.config import Settings, read_dict
-from chainwatch.config.for_each import FOR_EACH, INVARIANTS, Element, expand, path_in_file
+from chainwatch.config.for_each import (
+    FOR_EACH,
+    INVARIANTS,
+    Element,
+    expand,
+    labels_in_conditions,
+    may_end_text,
+    path_in_file,
+)
 from chainwatch.config.invariants import InvariantSettings
 from chainwatch.config.kinds import kinds
 from chainwatch.store import definitions, elements, invariants
@@ -51,7 +59,7 @@ class Group(NamedTuple):
 
 
 class Uncheckable(NamedTuple):
-    """What was made while this runs, and cannot be checked by this configuration; ``reason`` says why."""
+    """What was made while this runs, or of a contract's list, and cannot be checked; ``reason`` says why and what to do."""
 
     severity: str
     reason: str
@@ -144,20 +152,21 @@ class Definitions:
 
     def _of_lists(
         self, known: Sequence[Invariant], lists: Mapping[str, elements.Lists]
-    ) -> dict[str, Invariant]:
-        """Return the invariants of the elements that contracts list, by name."""
-        found: dict[str, Invariant] = {}
+    ) -> dict[str, Invariant | Uncheckable]:
+        """Return what becomes of the elements that contracts list, by name."""
+        found: dict[str, Invariant | Uncheckable] = {}
         for one in known:
             if one.element is None or one.element.template is None or not lists.get(one.title):
                 continue
-            for settings, element in listed(one.element, lists[one.title]):
+            valid, others = listed(one.element, lists[one.title])
+            for name, (reason, element) in others.items():
+                found[name] = _uncheckable_element(one.severity, reason, element)
+            for settings, element in valid:
                 try:
                     known_as = (self._settings.networks, self._extractor.contracts, element)
                     found[settings.name] = compile_invariant(settings, *known_as)
                 except InvariantError as error:
-                    _log.warning(
-                        "an element of a list is no invariant", name=settings.name, reason=str(error)
-                    )
+                    found[settings.name] = _uncheckable_element(one.severity, str(error), element)
         return found
 
     def _compile(
@@ -180,7 +189,11 @@ class Definitions:
                     sessions.setdefault(definition.name, made)
                 elif not _is_sample(made):
                     found[made.name] = made
-        found |= self._of_lists(list(found.values()), lists)
+        for name, one in self._of_lists(list(found.values()), lists).items():
+            if isinstance(one, Uncheckable):
+                uncheckable[name] = one
+            else:
+                found[name] = one
         return Running(revision, found, sessions, uncheckable)
 
     def _compiled(self, stored: Definition) -> Sequence[Invariant | EventSession] | Uncheckable:
@@ -196,6 +209,7 @@ class Definitions:
 
 
 def _uncheckable(stored: Definition, reason: str) -> Uncheckable:
+    reason = f"the configuration lacks what it reads: {reason}. Delete it, or configure that again"
     settings = msgspec.json.decode(stored.settings, type=dict)
     if stored.kind == SESSION:
         destination = settings.get("destination")
@@ -205,14 +219,21 @@ def _uncheckable(stored: Definition, reason: str) -> Uncheckable:
     return Uncheckable(str(settings.get("severity", usual)), reason, {})
 
 
+def _uncheckable_element(severity: str, reason: str, element: Element) -> Uncheckable:
+    reason = f"a contract lists it, and [invariants.{element.family}] makes no invariant of it: {reason}. Change that table"
+    return Uncheckable(severity, reason, {"invariant": element.family, **element.labels})
+
+
 def _is_sample(invariant: Invariant) -> bool:
     return invariant.element is not None and invariant.element.is_sample
 
 
-def listed(reads: Element, lists: elements.Lists) -> list[tuple[InvariantSettings, Element]]:
-    """Return the invariants of the elements that contracts list; ``reads`` is what reads these lists.
+def listed(
+    reads: Element, lists: elements.Lists
+) -> tuple[list[tuple[InvariantSettings, Element]], dict[str, tuple[str, Element]]]:
+    """Return the invariants of the elements that contracts list, and by name why those of others are not valid.
 
-    Elements of which the configuration makes nothing valid are left out.
+    ``reads`` is what reads these lists.
     """
     template = reads.template or {}
     try:
@@ -220,11 +241,20 @@ def listed(reads: Element, lists: elements.Lists) -> list[tuple[InvariantSetting
         made = {name: (table, one) for name, table, one in expand(reads.family, template, given)}
     except (ValueError, KeyError) as error:
         _log.warning("a list cannot be checked", name=reads.family, reason=str(error))
-        return []
+        return [], {}
     draft = read_dict({INVARIANTS: {name: table for name, (table, _) in made.items()}}, watches=False)
-    for problem in draft.problems:
-        _log.warning("an element of a list is no invariant", name=reads.family, reason=problem.message)
-    return [(settings, made[name][1]) for name, settings in draft.parts.invariants.items()]
+    reasons = {str(one.path[1]): one.message for one in reversed(draft.problems) if len(one.path) > 1}
+    in_conditions = labels_in_conditions(template) & lists.keys()
+    valid, others = [], {}
+    for name, (_, element) in made.items():
+        settings = draft.parts.invariants.get(name)
+        if any(may_end_text(element.labels[label]) for label in in_conditions):
+            others[name] = "its text has quotes or a backslash, which would change the condition", element
+        elif settings is None:
+            others[name] = reasons.get(name, "it is not valid"), element
+        else:
+            valid.append((settings, element))
+    return valid, others
 
 
 def compile_definition(

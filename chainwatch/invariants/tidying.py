@@ -23,7 +23,7 @@ def is_tidy(work: Work, running: Running) -> bool:
 def tidy(work: Work, running: Running, accepted: KeptAccepted) -> None:
     """End and forget what is stored of invariants that were stopped or deleted."""
     for name in sorted(invariants.known_names(work.connection) - running.names):
-        if listing.family_of(name) in running.uncheckable:
+        if {name, listing.family_of(name)} & running.uncheckable.keys():
             continue
         invariants.forget(work.connection, name)
         reason = listing.why_gone(work.connection, name, running.names)

@@ -101,7 +101,7 @@ async def _find(plan: Plan, name: str, reader: _Reader) -> Invariant:
         content |= await reader.read(lists, await reader.block(network), network)
     made = {
         settings.name: (settings, element)
-        for settings, element in listed(lists.element, elements_of(content))
+        for settings, element in listed(lists.element, elements_of(content))[0]
     }
     if name not in made:
         raise NotFound(no_such_invariant(name, made))

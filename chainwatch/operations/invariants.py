@@ -133,7 +133,7 @@ def _of_tables(
         if element is not None and element.is_sample:
             continue
         lists = known.lists.get(element.family) if element is not None and element.template else None
-        found += [*listed(element, lists)] if element is not None and lists else [(table, element)]
+        found += listed(element, lists)[0] if element is not None and lists else [(table, element)]
     return [
         _view(
             known,

@@ -131,12 +131,11 @@ def unread(invariant: Invariant, since: Checked, newest: Checked) -> Condition:
 
 
 def uncheckable(name: str, severity: str, reason: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the labels and annotations of the alert about an invariant that the configuration leaves unchecked."""
+    """Return the labels and annotations of the alert about an invariant that is left unchecked for ``reason``."""
     labels = {"alertname": "InvariantUnread", "severity": severity, "invariant": name}
     return labels, {
         "summary": f"{name} cannot be checked",
-        "description": f"The configuration lacks what it reads: {reason}. An alert about it that fires goes on firing. "
-        "Delete it, or configure that again.",
+        "description": f"{reason[:1].upper()}{reason[1:]}. An alert about it that fires goes on firing.",
     }
 
 

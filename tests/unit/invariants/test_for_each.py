@@ -239,6 +239,34 @@ def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_databa
         raise Undo
 
 
+def test_an_element_that_makes_no_valid_invariant_is_an_alert_until_it_is_gone(
+    connection: sa.Connection,
+) -> None:
+    """Whoever can add to a list writes no part of a condition: `usdc' == ''  or '` held always."""
+    hostile = "usdc' == '' or '"
+    poor = {**NAMED, "for_each": {"x": NAMED["for_each"]["x"]}, "assert": "'${x}' == '' or funds >= 10"}
+    chains = Chains(connection, plan_of(named=poor))
+
+    def answer(listed: list[str]) -> None:
+        for _ in range(2):
+            chains.answer(lambda name, _: {"x": listed} if name == "named:*" else {"funds": 1})
+
+    for number, listed in enumerate(([hostile, "dai"], [hostile, "dai"], ["dai"]), 1):
+        chains.mine(number)
+        answer(listed)
+    found = [
+        (s.labels["alertname"], s.labels["invariant"], s.labels["x"], s.reason) for s in chains.alerts.signals
+    ]
+    assert sorted(found) == [
+        ("InvariantUnread", "named", hostile, ""),
+        ("InvariantUnread", "named", hostile, "no longer listed"),
+        ("InvariantViolated", "named", "dai", ""),
+    ]
+    unread = next(s for s in chains.alerts.signals if s.labels["x"] == hostile)
+    assert "has quotes or a backslash" in unread.annotations["description"]
+    assert "[invariants.named]" in unread.annotations["description"]
+
+
 def test_routes_may_match_the_labels_of_elements() -> None:
     def warnings(label: str) -> list[str]:
         tables = {
