@@ -158,7 +158,7 @@ async def test_each_transaction_that_goes_astray_is_one_alert_across_restarts_an
             went = f"it went to {target} with 2 ETH, which is none of its targets"
             assert faults(database) == [went]
         with node.one_block():  # while nothing runs
-            pay(node, watched, RICH, 0)
+            send(node, watched, RICH, 0)
             node.rpc("eth_sendTransaction", {"from": watched, "input": "0xfe", "gas": hex(10**6)})
         node.mine(40)
         missed = [f"it went to {target}, which is none of its targets", "it created a contract"]
@@ -174,5 +174,11 @@ async def test_each_transaction_that_goes_astray_is_one_alert_across_restarts_an
 
 
 def pay(node: Anvil, sender: str, to: str, wei: int) -> None:
+    """Pay in a block of its own."""
+    with node.one_block():
+        send(node, sender, to, wei)
+
+
+def send(node: Anvil, sender: str, to: str, wei: int) -> None:
     sent = {"from": sender, "to": to, "value": hex(wei), "gas": hex(10**6)}
     node.rpc("eth_sendTransaction", sent)

@@ -51,6 +51,10 @@ async def test_after_isthmus_they_are_checked_without_any_proof(
     url = f"sqlite:///{tmp_path / 'monitor.db'}"
     plan = make_plan(read_dict({"store": {"url": url}, "networks": networks, "invariants": {"roots": roots}}))
 
+    def propose(root: bytes) -> None:
+        first.chain.send(first.factory, optimism.CREATE, 0, root, withdrawal.block.to_bytes(32))
+        l2.mine()
+
     def is_read(database: Database) -> bool:
         with database.reading() as connection:
             return invariants.cursors(connection, "ethereum").get("roots") == l1.height
@@ -58,12 +62,10 @@ async def test_after_isthmus_they_are_checked_without_any_proof(
     with closing(Database.open(url, durable=False)) as database:
         async with isthmus.served(), running(plan, database):
             await until(lambda: is_read(database))
-            first.propose(withdrawal.root, withdrawal.block)
-            l2.mine()
+            propose(withdrawal.root)
             await until(lambda: is_read(database))
             assert raised(database, "InvariantViolated") == []
-            first.propose(bytes(32), withdrawal.block)
-            l2.mine()
+            propose(bytes(32))
             await until(lambda: len(raised(database, "InvariantViolated")) == 1)
         (alert,) = raised(database, "InvariantViolated")
         assert f"which is 0x{withdrawal.root.hex()}" in alert.annotations["description"]
