@@ -103,6 +103,7 @@ class Persistence:
         self._saved: dict[StoredSeries, Saved] = {}
         self._unsaved: dict[StoredSeries, _Unsaved] = {}  # by the number of the batch
         self._full: dict[StoredSeries, None] = {}
+        self._cuts = 0
         self._due: list[StoredSeries] = []
         self._gone: list[int] = []
         self._flush_at = self._save_at = steady()
@@ -247,10 +248,20 @@ class Persistence:
             unsaved.count += 1
             if unsaved.count >= unsaved.enough:
                 self._full[series] = None
+        if self._cuts != self._tsdb.cuts:
+            self._cuts = self._tsdb.cuts
+            self._note_set_back()
         self._unwritten.extend(taken)
         if len(self._unwritten.times) > SAMPLES_MAX:  # the database refuses for long
             self._unwritten = no_entries()
             self._overflowed = True
+
+    def _note_set_back(self) -> None:
+        """Have series saved soon whose chunks are of a clock that was ahead: a restart would take those for newer."""
+        for series in self._unsaved:
+            saved = self._saved.get(series)
+            if saved is not None and series.times and series.newest < saved.last:
+                self._full[series] = None
 
     def _enough(self, series: StoredSeries) -> int:
         """Return how many samples make a chunk; the first one of a series is smaller, so that not all are full at once."""

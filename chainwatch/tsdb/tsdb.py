@@ -37,6 +37,8 @@ class Tsdb:
         self.limits = limits or TsdbLimits()
         self.room = Room()
         """The series and the memory that they take, about."""
+        self.cuts = 0
+        """How often what a clock that was ahead had left in a series was forgotten."""
         self._turns = Turns()
         self._lock = threading.Lock()
         self._index: LabelIndex[StoredSeries] = LabelIndex()
@@ -343,6 +345,7 @@ class Tsdb:
 
     def _cut(self, series: StoredSeries, now: int) -> None:
         """Forget what a clock that was ahead has left: it would keep all other samples out until then."""
+        self.cuts += 1
         before = series.bytes
         series.cut(now)
         if series.times:

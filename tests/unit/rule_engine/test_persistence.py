@@ -296,8 +296,9 @@ async def test_batches_of_the_last_process_beyond_their_bound_are_saved_soon(
 
 @pytest.mark.parametrize("before", [3, 200])
 @pytest.mark.parametrize("wrong", [2, 300])
+@pytest.mark.parametrize("seconds", [11, 3_600])
 async def test_samples_of_a_clock_that_was_ahead_keep_no_others_out(
-    database: Database, before: int, wrong: int
+    database: Database, before: int, wrong: int, seconds: int
 ) -> None:
     process = await started(database)
     await process.push(before, together=before)
@@ -307,7 +308,7 @@ async def test_samples_of_a_clock_that_was_ahead_keep_no_others_out(
     process.now = last
     process = await started(database, process.now)
     await process.push(4)
-    process.seconds += 3_600
+    process.seconds += seconds
     for _ in range(20):
         await process.step()
     right = [last + (turn - before + 1) * STEP for turn in range(before + 4)]
