@@ -114,7 +114,7 @@ async def test_what_waits_for_a_receiver_that_is_gone_is_kept_visible_and_sent_w
         assert live.notified("gone", "Waiting") == []
         await reloaded(live, CONFIG)
         await eventually(lambda: live.notified("gone", "Waiting"))
-        assert [q.status for q in live.queued("gone")] == ["delivered"]
+        await eventually(lambda: [q.status for q in live.queued("gone")] == ["delivered"])
 
 
 async def test_a_changed_deadline_holds_for_transfers_that_are_under_way(

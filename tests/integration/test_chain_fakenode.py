@@ -461,7 +461,7 @@ async def test_a_head_that_is_not_there_keeps_nobody_from_reading_what_is_S8(
                 liar.ahead = ahead
                 for number in range(11, 15):
                     chain.mine(ping(number))
-                    await follower.until(lambda number=number: follower.at == number, 3)  # type: ignore[misc]  # bound now
+                    await follower.until(lambda number=number: follower.at == number, 20)  # type: ignore[misc]  # bound now
                 assert follower.pings == [11, 12, 13, 14]
 
 
@@ -539,15 +539,15 @@ async def test_on_demand_a_slow_endpoint_delays_no_block_of_another_and_is_compa
     chain: FakeChain,
 ) -> None:
     async with FakeNode(chain) as quick, FakeNode(chain) as slow:
-        slow.fail("eth_getBlockByNumber", "late", 2.0, times=None)
+        slow.fail("eth_getBlockByNumber", "late", 6.0, times=None)
         settings = network_settings(quick.http_url, slow.http_url, start_block=0, request_timeout="10s")
         async with open_pool(settings) as pool:
             await pool.all_tried()
             async with Follower(settings, pool).running() as follower:
-                await follower.until(lambda: follower.at == 10, 2)
+                await follower.until(lambda: follower.at == 10, 5)
                 chain.mine(ping(11))
-                await follower.until(lambda: follower.at == 11, 1.5)
-                await follower.until(lambda: any(isinstance(item, Seen) for item in follower.items), 8)
+                await follower.until(lambda: follower.at == 11, 5)
+                await follower.until(lambda: any(isinstance(item, Seen) for item in follower.items))
 
 
 async def test_a_round_number_of_logs_is_suspected_to_be_cut_off_S1() -> None:

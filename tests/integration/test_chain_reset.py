@@ -38,7 +38,7 @@ async def test_a_head_below_all_that_is_kept_but_made_later_proves_a_reset_at_on
             await follower.until(lambda: follower.at == 400)
             node.chain = new_chain(blocks)
             with pytest.raises(ChainReset, match=r"chainwatch rewind net BLOCK") as raised:
-                await follower.until(lambda: False, 2)
+                await follower.until(lambda: False)
             assert f"block {blocks}" in str(raised.value)
             assert follower.observer.status.state == "halted"
             assert follower.at == 400, "nothing is dropped by guessing"
@@ -53,7 +53,7 @@ async def test_a_reset_chain_of_any_height_halts_the_network(blocks: int) -> Non
             await follower.until(lambda: follower.at == 100)
             node.chain = new_chain(blocks)
             with pytest.raises(DeepReorg, match=r"chainwatch rewind net BLOCK"):
-                await follower.until(lambda: False, 3)
+                await follower.until(lambda: False)
             assert follower.observer.status.state == "halted"
 
 
@@ -67,7 +67,7 @@ async def test_a_reset_while_the_process_was_down_is_found_at_restart() -> None:
             node.chain = new_chain()
             async with follower.running():
                 with pytest.raises(ChainReset):
-                    await follower.until(lambda: False, 2)
+                    await follower.until(lambda: False)
 
 
 async def test_a_block_between_those_that_are_kept_is_compared_by_the_nearest_one_below() -> None:
@@ -81,7 +81,7 @@ async def test_a_block_between_those_that_are_kept_is_compared_by_the_nearest_on
             node.chain = new_chain(395)
             async with follower.running():
                 with pytest.raises(DeepReorg):
-                    await follower.until(lambda: False, 2)
+                    await follower.until(lambda: False)
 
 
 @pytest.mark.parametrize("first", ["reset", "honest"])
@@ -124,7 +124,7 @@ async def test_a_reset_is_not_believed_at_once_while_another_endpoint_is_away() 
             assert follower.error is None
             now[0] += 16
             with pytest.raises(DeepReorg):
-                await follower.until(lambda: False, 5)
+                await follower.until(lambda: False)
 
 
 async def test_of_a_reset_endpoint_that_was_contradicted_nothing_is_believed_while_the_honest_one_is_away_S8(
@@ -170,7 +170,7 @@ async def test_with_confirmations_a_reset_is_found_though_the_head_is_above_what
             await follower.until(lambda: follower.at == 388)
             node.chain = new_chain(blocks)
             with pytest.raises(DeepReorg):
-                await follower.until(lambda: False, 2)
+                await follower.until(lambda: False)
 
 
 def _thrown_back(chain: FakeChain) -> None:

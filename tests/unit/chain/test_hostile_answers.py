@@ -98,7 +98,7 @@ async def test_reading_goes_on_at_the_other_endpoint(chain: FakeChain, method: s
         settings = network_settings(bad.url, good.url, start_block=1)
         with capture_logs() as lines:
             async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-                await follower.until(lambda: follower.pings == list(range(6)), 5)
+                await follower.until(lambda: follower.pings == list(range(6)))
                 assert not any(task.done() for task in pool._tasks), "a member goes on for ever"
         trouble = [line for line in lines if line["event"] in ("endpoint failed", "reading failed")]
         assert len([line for line in trouble if line["event"] == "endpoint failed"]) <= 2
@@ -225,7 +225,7 @@ async def test_reading_goes_on_at_the_other_websocket(
     ):
         settings = network_settings(bad, good, start_block=1)
         async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
-            await follower.until(lambda: follower.pings == list(range(6)), 5)
+            await follower.until(lambda: follower.pings == list(range(6)))
             assert not any(task.done() for task in pool._tasks), "a member goes on for ever"
 
 
