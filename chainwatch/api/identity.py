@@ -7,6 +7,7 @@ Under ``/ui/`` a session stands for the token with which a person logged in; els
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import time
@@ -42,6 +43,8 @@ SESSION_COOKIE = "chainwatch_session"
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 ADMINISTRATION = ("/-/reload", "/channels")
 """The beginnings of the paths at which only an admin may change something: a channel sends to any address."""
+_BROWSERS = frozenset({hdrs.ORIGIN, hdrs.REFERER, "Sec-Fetch-Site"})
+"""Headers that browsers send, at least one of them with what another page asks for."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chainwatch"'}
 
 
@@ -145,9 +148,8 @@ class Identities:
 
     async def _identify(self, request: web.Request) -> Identity | web.Response:
         tokens, sessions = await self._known_callers()
-        scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme.lower() == "bearer":
-            found = await self.log_in(text.strip(), request.remote or "")
+        if (text := _token_sent(request)) is not None:
+            found = await self.log_in(text, request.remote or "")
             return found if isinstance(found, web.Response) else _identity(found)
         if not tokens and self._trusts_machine:
             return LOCAL
@@ -188,6 +190,22 @@ class Failures:
         self._at[whose] = [*self._at.pop(whose, [])[1 - FAILURES_MAX :], self._clock()]
         if len(self._at) > FAILING_MAX:
             del self._at[next(iter(self._at))]
+
+
+def _token_sent(request: web.Request) -> str | None:
+    """Return the token that a program sends: as Bearer, or as the password of Basic (RFC 7617), all that some know.
+
+    Browsers send Basic by themselves, whatever page asks: theirs is not taken.
+    """
+    scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() == "bearer":
+        return text.strip()
+    if scheme.lower() != "basic" or not _BROWSERS.isdisjoint(request.headers):
+        return None
+    try:
+        return base64.b64decode(text.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _identity(token: StoredToken) -> Identity:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import encode_basic_auth
 
 from chainwatch.api import identity
 from chainwatch.api.identity import FAILURES_MAX, FAILURES_WITHIN, Failures, role_needed
@@ -42,6 +43,28 @@ async def test_with_a_token_every_request_needs_one(serving: Serving) -> None:
                 assert answer.content_type == "application/problem+json"
         assert (await served.get("/metrics", **holding))[0] == 200
         assert (await served.get("/-/healthy"))[0] == 200
+
+
+async def test_a_program_that_knows_only_basic_sends_the_token_as_its_password(serving: Serving) -> None:
+    async with serving() as served:
+        token = (await make(served, "anna", "viewer"))["headers"]["Authorization"].partition(" ")[2]
+        by_basic = {"Authorization": encode_basic_auth("any", token)}
+        assert (await served.get("/metrics", headers=by_basic))[0] == 200
+        wrong = ["Basic", "Basic ?", "Basic " + "/" * 80, encode_basic_auth("any", token[:-1])]
+        for header in [*wrong, encode_basic_auth(token, ""), "Digest x"]:
+            assert (await served.get("/metrics", headers={"Authorization": header}))[0] == 401
+
+
+@pytest.mark.parametrize(
+    "header", [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site"), ("Referer", "x")]
+)
+async def test_a_browser_that_sends_basic_by_itself_lends_no_page_a_token(
+    serving: Serving, header: tuple[str, str]
+) -> None:
+    async with serving() as served:
+        token = (await make(served, "anna", "admin"))["headers"]["Authorization"].partition(" ")[2]
+        sent = {"Authorization": encode_basic_auth("any", token), header[0]: header[1]}
+        assert (await served.get("/metrics", headers=sent))[0] in (401, 403)
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 403), ("operator", 403), ("admin", 202)])
