@@ -235,6 +235,9 @@ def _done(
             content[value.name] = value.parse(answered(outcome))
         except ValueError as error:
             return reading._replace(is_wanted=False, error=f"{value.name}: {error}"[:ERROR_MAX])
+        except Exception as error:  # noqa: BLE001 - one value must not end what reads the others
+            reason = f"{value.name}: cannot be read ({type(error).__name__})"
+            return reading._replace(is_wanted=False, error=reason)
     return reading._replace(is_wanted=False, content=content, error=None)
 
 

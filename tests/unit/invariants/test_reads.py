@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,6 +164,23 @@ async def test_a_read_that_fails_holds_no_other_up(reader: Reader) -> None:
     reader.now += retries.FIRST_WAIT
     assert (await reader.read())[0] == [("slot", 6)]  # the newest first
     assert await reader.read() == ([("slot", 5)], "")
+
+
+@pytest.mark.parametrize("is_live", [True, False])
+async def test_a_value_that_cannot_be_parsed_for_any_reason_hides_no_other(
+    reader: Reader, of_history: Reader, monkeypatch: pytest.MonkeyPatch, is_live: bool
+) -> None:
+    def parse(_: bytes | int) -> int:
+        raise OverflowError("any")
+
+    slot = INVARIANTS["slot"]
+    value = replace(slot.values[0], parse=parse)
+    monkeypatch.setitem(INVARIANTS, "slot", replace(slot, values=(value,)))
+    some = reader if is_live else of_history
+    found, failed = await some.read(5)
+    assert (found, failed) == ([("floor", 5), ("slot", 5)], "")
+    assert some.wanted["slot", 5].content is None
+    assert some.wanted["slot", 5].error == "slot: cannot be read (OverflowError)"
 
 
 async def test_a_read_that_hangs_delays_another_once(reader: Reader) -> None:
