@@ -39,7 +39,7 @@ class Together:
     def is_possible(self, block: int) -> bool:
         """Return whether the network may have the contract at ``block``."""
         if self._now() >= self._again_at:
-            self.size, self._apart, self._is_absent = LARGEST, set(), False
+            self.size, self._apart, self._is_absent, self.probe = LARGEST, set(), False, 0
             self._again_at = self._now() + AGAIN_AFTER
         if not self.size:
             return False
@@ -75,6 +75,10 @@ class Together:
     def note_late(self) -> None:
         """Note that there was no answer to calls that were made together: make none together for a while."""
         self.size = 0
+
+    def note_useless(self, probe: int) -> None:
+        """Note that a probe shows nothing here, as several reads may that are made at once: the next is made instead."""
+        self.probe = max(self.probe, probe + 1)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -199,7 +199,8 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
     known = probes(contract)
     if together.probe >= len(known):  # nothing shows here whether calls had enough gas
         return await _alone(endpoint, at, reads)
-    probe = known[together.probe]
+    tried = together.probe
+    probe = known[tried]
     indexes = list(joined)
     chunks = [indexes[i : i + together.size] for i in range(0, len(indexes), together.size)]
     rest = sorted({*range(len(reads))} - {*joined})
@@ -225,7 +226,7 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
     for chunk, result in zip(chunks, results, strict=False):
         answered = _joined_outcomes(endpoint, question, [reads[i] for i in chunk], probe, result)
         if answered is None:
-            together.probe += 1
+            together.note_useless(tried)
             return await _some(endpoint, at, question)
         found |= {i: one for i, one in zip(chunk, answered, strict=True) if one is not None}
         failed += [i for i, one in zip(chunk, answered, strict=True) if one is None]
@@ -237,7 +238,7 @@ async def _some(endpoint: Endpoint, at: Any, question: Question) -> list[Outcome
             if _works(probe, shown):
                 _note_failed(together, list(zip(asked, again, strict=True)))
             else:
-                together.probe += 1
+                together.note_useless(tried)
     return [found[i] for i in range(len(reads))]
 
 

@@ -76,3 +76,18 @@ async def test_blocks_before_the_contract_was_deployed_hold_none_that_come_after
     together.note_present(100)
     together.note_absent(50)
     assert [together.is_possible(block) for block in (50, 99, 100, 101)] == [False, False, True, True]
+
+
+async def test_a_probe_that_showed_nothing_is_made_again_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    together = Together()
+    assert together.is_possible(5)
+    together.note_useless(0)
+    together.note_useless(0)
+    assert (together.is_possible(5), together.probe) == (True, 1)
+    now += multicall.AGAIN_AFTER
+    assert (together.is_possible(5), together.probe) == (True, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from chainwatch.chain import errors, state
+from chainwatch.chain.gas_probe import Probe
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.state import (
     Balance,
@@ -384,3 +386,23 @@ async def test_every_call_of_a_read_counts_towards_the_limit(chain: FakeChain) -
         node.posts = 0
         await read_state(pool, header(chain, 9), [Storage(ADDRESS, slot) for slot in range(12)])
         assert node.posts == 2
+
+
+async def test_reads_at_once_that_one_probe_shows_nothing_of_go_on_with_the_next(
+    chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.has_multicall = True
+    useless = Probe(ADDRESS, b"", lambda _done, _returned: None)
+    useful = Probe(ADDRESS, b"", lambda _done, _returned: True)
+    monkeypatch.setattr(state, "probes", lambda _: (useless, useful))
+    wanted: list[Read] = [CALL, Balance(ADDRESS)]
+    async with (
+        FakeNode(chain) as node,
+        open_pool(observing.network_settings(node.http_url, multicall=MULTICALL)) as pool,
+    ):
+        blocks = [header(chain, number) for number in range(1, 9)]
+        await asyncio.gather(*(read_state(pool, block, wanted) for block in blocks))
+        asked = node.asked["eth_call"]
+        await read_state(pool, header(chain, 9), wanted)
+        assert node.asked["eth_getBalance"] == 0
+        assert node.asked["eth_call"] == asked + 1
