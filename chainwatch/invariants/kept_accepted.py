@@ -53,7 +53,7 @@ class KeptAccepted:
         at = (check.timestamp, check.network, check.block)
         if known:
             before = [one for one in known if (one.timestamp, one.network, one.block) <= at]
-            return before[-1].content if before else None
+            return _still_counted(invariant, check, before[-1]) if before else None
         content = {one.name: values[one.name] for one in invariant.values}
         place = (invariant.name, check.network, check.block, check.timestamp)
         first = Accepted(*place, reads, content, BY_NOBODY, float(check.timestamp))
@@ -94,3 +94,18 @@ class KeptAccepted:
         if self._kept is None:
             self._kept = accepted_values.load(connection)
         return self._kept
+
+
+def _still_counted(invariant: Invariant, check: Check, accepted: Accepted) -> Mapping[str, Any]:
+    """Return what is accepted, without events of which each counts by itself, once none of these counts any more.
+
+    Otherwise as many later ones would be taken for those that were accepted.
+    """
+    age = check.timestamp - accepted.timestamp
+    gone = [
+        one.name
+        for one in invariant.values
+        if one.trigger is not None and one.events is not None
+        if one.events.take == "count" and age >= one.events.within
+    ]
+    return {**accepted.content, **dict.fromkeys(gone, 0)} if gone else accepted.content
