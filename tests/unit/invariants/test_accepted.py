@@ -130,6 +130,43 @@ def test_a_reorg_of_another_network_drops_what_was_read_first_with_it(connection
     assert chains.raised == []
 
 
+@pytest.mark.parametrize("interrupted", ["by a restart", "by a transaction that is undone"])
+def test_what_was_accepted_ends_the_alert_at_the_next_block_whatever_comes_between(
+    connection: sa.Connection, interrupted: str
+) -> None:
+    plan = plan_of(same={**SAME, "every": "1h"})
+    chains = Chains(connection, plan)
+    for number, funds in ((1, 7), (260, 7), (620, 8)):
+        chains.step(number, funds)
+    assert chains.raised == [("InvariantViolated", 7_200, None, "")]
+    chains.alerts.signals.clear()
+    accept(chains)
+    if interrupted == "by a restart":
+        chains = Chains(connection, plan)
+    else:
+        with connection.begin_nested() as undone:
+            chains.mine(621)
+            undone.rollback()
+        chains.alerts.signals.clear()
+    chains.mine(621)
+    assert [reason for *_, reason in chains.raised] == ["accepted"]
+
+
+def test_what_a_transaction_that_was_undone_has_forgotten_is_still_compared_with(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    chains.step(1, 7)
+    kept = chains.checker.kept_accepted
+    with connection.begin_nested() as undone:
+        kept.begin(connection)
+        kept.forget(connection, ["same"])
+        kept.commit(connection)
+        undone.rollback()
+    chains.step(2, 8)
+    assert chains.raised == [("InvariantViolated", 1_020, None, "")]
+
+
 def test_accepted_events_do_not_hide_later_ones(connection: sa.Connection, tmp_path: Path) -> None:
     events = {"network": "alpha", "contract": "bridge", "event": "Sent", "within": "25s", "at_once": True}
     table = {"values": {"changes": events}, "assert": "changes <= accepted.changes"}
