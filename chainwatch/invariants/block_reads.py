@@ -37,18 +37,22 @@ _log = structlog.get_logger(__name__)
 
 async def find_block_faults(
     pool: Pool, check: BlockCheck, blocks: Sequence[WholeBlock]
-) -> list[tuple[RawLog, str]]:
+) -> tuple[list[tuple[RawLog, str]], str]:
     """Return what is wrong with ``blocks``, each as a log of the transaction or block that it is about.
 
-    Raises ``ChainError``. Balances of blocks that are so old that endpoints have lost their state are passed over.
+    Beside it, why a block was passed over: one that is so old that endpoints may have lost its state, and whose balances
+    cannot be read; empty where none was. Raises ``ChainError``.
     """
     found: list[tuple[RawLog, str]] = []
+    missed = ""
     for block in blocks:
         if isinstance(check, SenderCheck):
             found += await _of_senders(pool, check, block)
         elif block.transactions:
-            found += await _of_balances(pool, block)
-    return found
+            faults, reason = await _of_balances(pool, block)
+            found += faults
+            missed = reason or missed
+    return found, missed
 
 
 async def _of_senders(pool: Pool, check: SenderCheck, block: WholeBlock) -> list[tuple[RawLog, str]]:
@@ -76,7 +80,7 @@ async def _is_game(pool: Pool, check: SenderCheck, sent: SentTransaction) -> boo
     return known[:_WORD] == sent.to.rjust(_WORD, b"\0")
 
 
-async def _of_balances(pool: Pool, block: WholeBlock) -> list[tuple[RawLog, str]]:
+async def _of_balances(pool: Pool, block: WholeBlock) -> tuple[list[tuple[RawLog, str]], str]:
     header = block.header
     before = Header(header.number - 1, header.parent_hash, b"", header.timestamp)
     try:
@@ -94,11 +98,11 @@ async def _of_balances(pool: Pool, block: WholeBlock) -> list[tuple[RawLog, str]
             block=header.number,
             reason=str(error),
         )
-        return []
+        return [], str(error)
     brought = sum(sent.minted for sent in block.transactions)
     brought += sum(wei for account, wei in block.paid_out if account in touched)
     fault = conserved_fault(was, now, brought)
-    return [(_about(header, 0, b"", b""), fault)] if fault else []
+    return ([(_about(header, 0, b"", b""), fault)] if fault else []), ""
 
 
 def _about(block: Header, index: int, tx_hash: bytes, address: bytes) -> RawLog:

@@ -36,11 +36,15 @@ class WantedEvents(msgspec.Struct, frozen=True):
 
 
 class EventsRead(msgspec.Struct, frozen=True):
-    """The logs that were wanted, in order, each with what is wrong with it; empty where the event itself is what counts."""
+    """The logs that were wanted, in order, each with what is wrong with it; empty where the event itself is what counts.
+
+    ``is_known``: nothing was passed over as it cannot be read any more.
+    """
 
     wanted: WantedEvents
     logs: tuple[RawLog, ...]
     faults: tuple[str, ...]
+    is_known: bool = True
 
     @property
     def checker(self) -> str:
@@ -91,13 +95,15 @@ async def read_events(
                         (one.first, one.last, one.hash),
                         await read_blocks(pool, one.first, one.last, one.hash),
                     )
-                found = await find_block_faults(pool, check, blocks[1])
+                found, missed = await find_block_faults(pool, check, blocks[1])
             except ChainError as error:
                 failed = error
                 failures[one.session.name] = str(error)[:ERROR_MAX]
                 continue
             failures.pop(one.session.name, None)
-            yield _read(one, found)
+            if missed:
+                failures[one.session.name] = missed[:ERROR_MAX]
+            yield _read(one, found, is_known=not missed)
         else:
             together.setdefault((one.session.address, one.first, one.last), []).append(one)
     for (address, first, last), group in together.items():
@@ -128,5 +134,6 @@ async def read_events(
         raise failed
 
 
-def _read(wanted: WantedEvents, found: Sequence[tuple[RawLog, str]]) -> EventsRead:
-    return EventsRead(wanted, tuple(log for log, _ in found), tuple(fault for _, fault in found))
+def _read(wanted: WantedEvents, found: Sequence[tuple[RawLog, str]], *, is_known: bool = True) -> EventsRead:
+    logs, faults = tuple(log for log, _ in found), tuple(fault for _, fault in found)
+    return EventsRead(wanted, logs, faults, is_known)

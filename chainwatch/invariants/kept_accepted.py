@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from chainwatch.checker.invariants.invariant import Invariant, Values
+from chainwatch.checker.invariants.judge import VIOLATED
 from chainwatch.invariants.as_of import AsOf
-from chainwatch.store import accepted_values
+from chainwatch.store import accepted_values, invariants
 from chainwatch.store.accepted_values import AS_OF, BY_NOBODY, Accepted
 from chainwatch.store.invariants import Check
 
@@ -20,15 +21,21 @@ class KeptAccepted:
     def __init__(self) -> None:
         self._as_of = AsOf(AS_OF)
         self._kept: dict[str, list[Accepted]] | None = None
+        self._is_used = False
         self._known: set[tuple[str, str, int, float]] | None = None
+        self._known_before: set[tuple[str, str, int, float]] | None = None
 
     def begin(self, connection: sa.Connection) -> None:
         """Begin a transaction, before anything is changed."""
-        if self._kept and not self._as_of.begin(connection):
+        if (self._kept or self._is_used) and not self._as_of.begin(connection):
             self._kept = None
+            self._known = self._known_before  # the transaction that asked last may have been undone
 
     def accepted_since(self, connection: sa.Connection) -> set[str]:
-        """Return the invariants for which somebody has accepted values since this was asked last; at first, none."""
+        """Return the invariants for which somebody has accepted values since this was asked last.
+
+        At first, those whose alert still fires: the accepted values may not have been seen before a restart.
+        """
         if self._kept is not None and self._known is not None:
             return set()
         by_people = {
@@ -37,8 +44,13 @@ class KeptAccepted:
             for one in some
             if one.author != BY_NOBODY
         }
-        known, self._known = self._known, by_people
-        return set() if known is None else {name for name, *_ in by_people - known}
+        self._known_before = known = self._known
+        self._known = by_people
+        names = {name for name, *_ in by_people - (known or set())}
+        if known is not None or not names:
+            return names
+        raised = invariants.raised_of(connection, sorted(names))
+        return {name for name in names if VIOLATED in raised.get(name, {})}
 
     def values_for(
         self, connection: sa.Connection, invariant: Invariant, check: Check, values: Values
@@ -53,7 +65,7 @@ class KeptAccepted:
         at = (check.timestamp, check.network, check.block)
         if known:
             before = [one for one in known if (one.timestamp, one.network, one.block) <= at]
-            return before[-1].content if before else None
+            return _still_counted(invariant, check, before[-1]) if before else None
         content = {one.name: values[one.name] for one in invariant.values}
         place = (invariant.name, check.network, check.block, check.timestamp)
         first = Accepted(*place, reads, content, BY_NOBODY, float(check.timestamp))
@@ -68,6 +80,7 @@ class KeptAccepted:
         for name in names:
             if self._loaded(connection).pop(name, None) is not None:
                 accepted_values.forget(connection, name)
+                self._is_used = True
                 self._as_of.change()
 
     def roll_back(
@@ -87,10 +100,25 @@ class KeptAccepted:
 
     def commit(self, connection: sa.Connection) -> None:
         """Have them kept after this transaction, once it is committed."""
-        if self._kept:
+        if self._kept or self._is_used:
             self._as_of.commit(connection)
 
     def _loaded(self, connection: sa.Connection) -> dict[str, list[Accepted]]:
         if self._kept is None:
             self._kept = accepted_values.load(connection)
         return self._kept
+
+
+def _still_counted(invariant: Invariant, check: Check, accepted: Accepted) -> Mapping[str, Any]:
+    """Return what is accepted, without events of which each counts by itself, once none of these counts any more.
+
+    Otherwise as many later ones would be taken for those that were accepted.
+    """
+    age = check.timestamp - accepted.timestamp
+    gone = [
+        one.name
+        for one in invariant.values
+        if one.trigger is not None and one.events is not None
+        if one.events.take == "count" and age >= one.events.within
+    ]
+    return {**accepted.content, **dict.fromkeys(gone, 0)} if gone else accepted.content

@@ -44,9 +44,10 @@ def apply(work: Work, read: EventsRead, waiting: dict[str, float]) -> None:
     for log, fault in zip(read.logs, read.faults, strict=True):
         _raise(work, session, log, fault)
     invariants.move_cursor(connection, session.name, session.network, wanted.last)
-    waiting.pop(session.name, None)
-    if (unread := invariants.raised(connection, session.name).get(UNREAD)) is not None:
-        judging.end(work, unread, checkpoint.timestamp, judging.READ)
+    if read.is_known:
+        waiting.pop(session.name, None)
+        if (unread := invariants.raised(connection, session.name).get(UNREAD)) is not None:
+            judging.end(work, unread, checkpoint.timestamp, judging.READ)
     if wanted.last < checkpoint.number:
         work.wanted.add((INVARIANTS, session.network))
 

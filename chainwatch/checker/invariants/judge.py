@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any, NamedTuple
 
 from chainwatch.checker.invariants.history_parser import KEPT_ACCEPTED, is_earlier
@@ -94,7 +95,8 @@ def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int],
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
         "description": said(
             invariant.message,
-            f"{f'{differences}: ' if differences else ''}{read}{f' (accepted: {others})' if others else ''} at {where}",
+            f"{f'{differences}: ' if differences else ''}{read}{f' (accepted: {others})' if others else ''} at {where}"
+            f"{f'; if that is right: chainwatch invariants accept {quote(invariant.name)}' if others else ''}",
         ),
         "values": read,
         **({"accepted": others} if others else {}),

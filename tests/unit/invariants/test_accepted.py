@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.invariants import show_invariant
 from chainwatch.store import accepted_values
 from tests.unit.invariants.test_checker import BACKED, FLOOR, SAFE, Chains, plan_of
+from tests.unit.invariants.test_flow_values import plan_of as events_plan
+from tests.unit.invariants.test_flow_values import sent
 
 SAME: dict[str, Any] = {**FLOOR, "assert": "is_accepted(funds)"}
 RAISED = ("InvariantViolated", 1_030, None, "")
@@ -39,7 +42,8 @@ def test_an_alert_goes_on_until_the_value_is_back_whatever_the_check_before(
     annotations = chains.alerts.signals[0].annotations
     assert annotations["accepted"] == "funds = 7"
     assert annotations["description"].startswith(
-        "funds = 8 (accepted: funds = 7) at block 3 of alpha; it held"
+        "funds = 8 (accepted: funds = 7) at block 3 of alpha; if that is right: chainwatch invariants accept same; "
+        "it held"
     )
     chains.step(5, 7)
     assert chains.raised == [RAISED, ("InvariantViolated", 1_030, 1_050, "holds again")]
@@ -124,6 +128,58 @@ def test_a_reorg_of_another_network_drops_what_was_read_first_with_it(connection
         mine(number, 8, fork=1)
     assert [one[0].content["minted"] for one in accepted_values.load(connection).values()] == [8]
     assert chains.raised == []
+
+
+@pytest.mark.parametrize("interrupted", ["by a restart", "by a transaction that is undone"])
+def test_what_was_accepted_ends_the_alert_at_the_next_block_whatever_comes_between(
+    connection: sa.Connection, interrupted: str
+) -> None:
+    plan = plan_of(same={**SAME, "every": "1h"})
+    chains = Chains(connection, plan)
+    for number, funds in ((1, 7), (260, 7), (620, 8)):
+        chains.step(number, funds)
+    assert chains.raised == [("InvariantViolated", 7_200, None, "")]
+    chains.alerts.signals.clear()
+    accept(chains)
+    if interrupted == "by a restart":
+        chains = Chains(connection, plan)
+    else:
+        with connection.begin_nested() as undone:
+            chains.mine(621)
+            undone.rollback()
+        chains.alerts.signals.clear()
+    chains.mine(621)
+    assert [reason for *_, reason in chains.raised] == ["accepted"]
+
+
+def test_what_a_transaction_that_was_undone_has_forgotten_is_still_compared_with(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    chains.step(1, 7)
+    kept = chains.checker.kept_accepted
+    with connection.begin_nested() as undone:
+        kept.begin(connection)
+        kept.forget(connection, ["same"])
+        kept.commit(connection)
+        undone.rollback()
+    chains.step(2, 8)
+    assert chains.raised == [("InvariantViolated", 1_020, None, "")]
+
+
+def test_accepted_events_do_not_hide_later_ones(connection: sa.Connection, tmp_path: Path) -> None:
+    events = {"network": "alpha", "contract": "bridge", "event": "Sent", "within": "25s", "at_once": True}
+    table = {"values": {"changes": events}, "assert": "changes <= accepted.changes"}
+    chains = Chains(connection, events_plan(tmp_path, same=table))
+    chains.mine(1)
+    chains.mine(2, events=(sent(2, 1, 5),))
+    assert chains.raised == [("InvariantViolated", 1_020, None, "")]
+    accept(chains)
+    for number in range(3, 8):
+        chains.mine(number)
+    assert [reason for *_, reason in chains.raised[1:]] == ["accepted"]
+    chains.mine(8, events=(sent(8, 2, 5),))
+    assert chains.raised[2:] == [("InvariantViolated", 1_080, None, "")]
 
 
 def test_arrays_are_the_same_in_any_order(connection: sa.Connection) -> None:

@@ -6,13 +6,15 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from chainwatch.chain.blocks import SentTransaction, WholeBlock
 from chainwatch.chain.errors import NodeError
 from chainwatch.checker.invariants.sessions import Session
 from chainwatch.config import read_dict
+from chainwatch.invariants import block_reads, event_reads
 from chainwatch.invariants.checker import InvariantChecker, Wanted
 from chainwatch.invariants.definitions import SESSION
 from chainwatch.invariants.event_reads import EventsRead
-from chainwatch.model import RawLog
+from chainwatch.model import Header, RawLog
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.plan import make_plan
 from chainwatch.store import definitions, invariants
@@ -116,6 +118,47 @@ async def test_a_node_that_serves_no_traces_is_named_as_the_reason(connection: s
     assert (
         "debug_traceBlockByHash failed with code -32601: no such method" in signal.annotations["description"]
     )
+
+
+async def test_blocks_that_are_passed_over_as_too_old_are_not_taken_for_read(
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"networks": {"alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"}}}
+    eth = {"kind": "eth_conservation", "network": "alpha"}
+    chains = Watched(connection, make_plan(read_dict({**settings, "invariants": {"eth": eth}})))
+    chains.mine(1)
+    sent = SentTransaction(b"t" * 32, b"a" * 20, None, 0, 0)
+
+    async def whole(_pool: object, first: int, last: int, _hash: object) -> list[WholeBlock]:
+        return [WholeBlock(header(number), (sent,), ()) for number in range(first, last + 1)]
+
+    async def refuse(*_: object) -> frozenset[bytes]:
+        raise NodeError("alpha[0]", "debug_traceBlockByHash", -32601, "no such method")
+
+    monkeypatch.setattr(event_reads, "read_blocks", whole)
+    monkeypatch.setattr(block_reads, "read_touched", refuse)
+    monkeypatch.setattr(block_reads, "STATES_KEPT", 8)  # fewer than are made in the time until the alert
+
+    class AtHead:
+        network = chains.checker.settings.networks["alpha"]
+        head = header(1)
+
+        async def ask(self, _what: object) -> Header:
+            return self.head
+
+    pool = AtHead()
+    for block in range(2, 80):
+        chains.mine(block)
+        pool.head = header(block)
+        while wanted := chains.checker.load_wanted(connection, "alpha", 500):
+            try:
+                read = [one async for one in chains.checker.read({"alpha": pool}, wanted)]  # type: ignore[dict-item]
+            except NodeError:
+                break
+            chains.pipeline.process(connection, read, chains.now)
+    (signal,) = chains.alerts.signals
+    assert (signal.labels["alertname"], signal.ends_at) == ("InvariantUnread", None)
+    assert "no such method" in signal.annotations["description"]
 
 
 def test_an_alert_ends_by_chain_time(chains: Watched) -> None:
