@@ -15,6 +15,7 @@ from chainwatch.chain.errors import ChainError, RpcTimeout
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.invariants.reads import (
+    BLOCKS_AT_ONCE,
     PATIENCE,
     BlockRead,
     GroupRead,
@@ -113,7 +114,7 @@ class _Pass:
             if theirs.readings:
                 suspects.append(theirs)
         fresh = [task for block in reversed(suspects) for task in self._start_suspects(block)]
-        async for block, group in at_once(together, self._read_together):
+        async for block, group in self._in_turn(together):
             if len(block.readings) > 1 and group.is_late and not self._is_splitting:
                 fresh += self._start_split(block)
                 self._note_error(group)
@@ -138,17 +139,38 @@ class _Pass:
 
     # --- together
 
+    async def _in_turn(self, blocks: Sequence[WantedBlock]) -> AsyncIterator[tuple[WantedBlock, GroupRead]]:
+        """Read new blocks, then those that could not be read before, as long as the endpoints give any of these.
+
+        A node may keep the state of a few blocks only: the next one is not to wait for those that it has lost.
+        """
+        failures = {
+            block.header.hash: self._retries.failures(self._network, block.header) for block in blocks
+        }
+        async for one in at_once([b for b in blocks if not failures[b.header.hash]], self._read_together):
+            yield one
+        again = [block for block in blocks if failures[block.header.hash]]
+        again.sort(key=lambda block: (not block.is_old, failures[block.header.hash], block.header.number))
+        until = time.monotonic() + GRACE
+        for start in range(0, len(again), BLOCKS_AT_ONCE):
+            left = len(self._left)
+            async for one in at_once(again[start : start + BLOCKS_AT_ONCE], self._read_together):
+                yield one
+            if len(self._left) == left or time.monotonic() >= until:
+                return
+
     async def _read_together(self, block: WantedBlock) -> GroupRead:
         seconds = self._retries.timeout(self._network, block.header, len(block.readings))
-        return await self._attempt(block, seconds)
+        patience = 0.0 if self._retries.failures(self._network, block.header) else PATIENCE
+        return await self._attempt(block, seconds, patience)
 
-    async def _attempt(self, block: WantedBlock, seconds: float) -> GroupRead:
+    async def _attempt(self, block: WantedBlock, seconds: float, patience: float) -> GroupRead:
         """Return what was read within ``seconds``, and why the rest was not."""
         seconds = min(seconds, OF_TIMEOUT * self._pool.network.request_timeout)
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                return await read_group(self._pool, self._invariants, block, min(PATIENCE, seconds / 3))
+                return await read_group(self._pool, self._invariants, block, min(patience, seconds / 3))
         except TimeoutError:
             late = RpcTimeout(self._network, f"no complete answer within {seconds:.0f} s")
             return GroupRead.none(block, late, time.monotonic() - began)
@@ -191,7 +213,7 @@ class _Pass:
         return self._start(block._replace(readings=group), seconds, None)
 
     def _start(self, block: WantedBlock, seconds: float, split: _Split | None) -> asyncio.Task[GroupRead]:
-        task = asyncio.create_task(self._attempt(block, seconds))
+        task = asyncio.create_task(self._attempt(block, seconds, PATIENCE))
         self._apart[task] = _Apart(block, frozenset(one.name for one in block.readings), split)
         return task
 

@@ -49,6 +49,11 @@ class Retries:
         failed = self._failed.get((network, block.hash))
         return failed is None or self._clock() >= failed.again_at
 
+    def failures(self, network: str, block: Header) -> int:
+        """Return how often in sequence nothing of ``block`` was answered."""
+        failed = self._failed.get((network, block.hash))
+        return 0 if failed is None else failed.attempts
+
     def timeout(self, network: str, block: Header, readings: int) -> float:
         """Return how many seconds ``readings`` of ``block`` may take together: longer with each failure."""
         failed = self._failed.get((network, block.hash))

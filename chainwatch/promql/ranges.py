@@ -59,6 +59,8 @@ ELEMENTS_MAX = 500_000
 TIMES_MIN = 32
 """From so many times on, it is faster to evaluate them together."""
 
+_SPANNED_MAX = 10 * ELEMENTS_MAX
+"""Steps of a subquery from its first range to its last one, those between two ranges among them."""
 _FAR = 1 << 50
 """Milliseconds, as many of which as an expression can have are added up without overflow."""
 
@@ -81,6 +83,7 @@ def is_faster_together(evaluation: Evaluation, node: Node, times: range) -> bool
     """Return whether to evaluate ``node`` at the ``times`` together, in one part or several."""
     return (
         len(times) >= TIMES_MIN
+        and not _makes_elements(node)
         and _are_near(evaluation, node, times)
         and _times_together(evaluation, node) >= TIMES_MIN
     )
@@ -96,6 +99,11 @@ def _times_together(evaluation: Evaluation, node: Node) -> int:
     selectors = (one for one in walk(node) if isinstance(one, Selector))
     widest = max((len(evaluation.find(selector)) for selector in selectors), default=1)
     return ELEMENTS_MAX // max(1, widest)
+
+
+def _makes_elements(node: Node) -> bool:
+    """Return whether something below ``node`` has other elements at each time, so that each would be a row of its own."""
+    return any(isinstance(one, Aggregation) and one.operator == "count_values" for one in walk(node))
 
 
 def _are_near(evaluation: Evaluation, node: Node, times: range) -> bool:
@@ -256,6 +264,8 @@ class Together:
         firsts = (starts // step + 1) * step
         longest = int(np.argmax(ends - firsts))
         self._evaluation.check_steps(int(firsts[longest]), int(ends[longest]), step)
+        if int(ends.max() - firsts.min()) // step > _SPANNED_MAX:
+            return None
         times = np.arange(int(firsts.min()), int(ends.max()) + 1, step, dtype=np.int64)
         times = times[
             starts[np.searchsorted(ends, times)] < times

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.chain.errors import ChainError
+from chainwatch.chain.errors import ChainError, NotThere
 from chainwatch.chain.pool import Pool
 from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.invariants import live_reads, reads, retries
@@ -124,6 +124,34 @@ async def test_once_the_network_answers_again_all_that_is_left_is_read(reader: R
     reader.node.faults.remove(fault)
     assert (await reader.read(8))[0] == [("floor", 8), ("slot", 8)]
     assert len((await reader.read())[0]) == 6
+
+
+async def test_new_blocks_wait_for_none_that_could_not_be_read(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a node that has the state of its newest block only, once a busy machine was late."""
+    asked: list[int] = []
+    real = reads.read_group
+
+    async def read_group(pool: Pool, known: Any, block: WantedBlock, patience: float) -> reads.GroupRead:
+        asked.append(block.header.number)
+        if block.header.number < 20:
+            raise NotThere("alpha", "missing trie node")
+        return await real(pool, known, block, patience)
+
+    monkeypatch.setattr(live_reads, "read_group", read_group)
+    await reader.read(*range(2, 20))
+    asked.clear()
+    for passes in (1, 2, 3):
+        reader.now += retries.LONGEST_WAIT
+        await reader.read()
+        assert len(asked) == passes * reads.BLOCKS_AT_ONCE
+    assert {*asked} == {*range(2, 20)}  # each in its turn
+    reader.now += retries.LONGEST_WAIT
+    asked.clear()
+    assert (await reader.read(20))[0] == [("floor", 20), ("slot", 20)]
+    assert asked[0] == 20
+    assert len(asked) == 1 + reads.BLOCKS_AT_ONCE
 
 
 async def test_a_read_that_fails_holds_no_other_up(reader: Reader) -> None:
