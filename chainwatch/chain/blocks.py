@@ -89,8 +89,8 @@ class _WirePayout(msgspec.Struct):
     amount: str
 
 
-class _WireBlock(wire.WireHeader, rename="camel"):
-    transactions: list[_WireSent] = msgspec.field(default_factory=list)
+class _WireBlock(wire.WireHeader, rename="camel", kw_only=True):
+    transactions: list[_WireSent]
     withdrawals: list[_WirePayout] | None = None
 
 

@@ -83,7 +83,10 @@ _parse_call = wire.parser(msgspec.json.Decoder(_WireCall))
 
 def _touched(data: wire.Buffer) -> frozenset[bytes]:
     """Return the accounts with another balance afterwards, and those that are gone: these have nothing afterwards."""
-    return frozenset(address for trace in _parse_traces(data) for address in _changed(trace.result))
+    traces = _parse_traces(data)
+    if not traces:
+        raise ValueError("no trace of a block that has transactions")
+    return frozenset(address for trace in traces for address in _changed(trace.result))
 
 
 def _touched_by_one(data: wire.Buffer) -> frozenset[bytes]:

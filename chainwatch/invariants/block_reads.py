@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import structlog
 
 from chainwatch.chain.blocks import SentTransaction, WholeBlock
-from chainwatch.chain.errors import NodeError, NotThere
+from chainwatch.chain.errors import (
+    AnswerTooBig,
+    MalformedAnswer,
+    NodeError,
+    NoRoomForAnswer,
+    NotThere,
+    RpcTimeout,
+)
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
 from chainwatch.chain.state import Balance, ContractCall, Outcome, Read, Reverted, Unread, read_state
@@ -88,7 +95,9 @@ async def _of_balances(pool: Pool, block: WholeBlock) -> tuple[list[tuple[RawLog
         accounts = sorted(touched.union(FEE_VAULTS))
         reads = [Balance(account) for account in accounts]
         was, now = [sum(map(int.from_bytes, await _read(pool, at, reads))) for at in (before, header)]
-    except (NodeError, NotThere) as error:
+    except NoRoomForAnswer:
+        raise
+    except (NodeError, NotThere, MalformedAnswer, AnswerTooBig, RpcTimeout) as error:  # perhaps for ever
         head = await pool.ask(Endpoint.head)
         if header.number > head.number - STATES_KEPT:
             raise

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 
 from chainwatch.checker.invariants.invariant import Invariant, Values
 from chainwatch.checker.invariants.judge import VIOLATED
@@ -13,6 +14,12 @@ from chainwatch.invariants.as_of import AsOf
 from chainwatch.store import accepted_values, invariants
 from chainwatch.store.accepted_values import AS_OF, BY_NOBODY, Accepted
 from chainwatch.store.invariants import Check
+from chainwatch.support.keccak import keccak256
+
+_NOTHING = (bytes(32), keccak256(b""), "0x" + "00" * 20)
+"""What is read where there is nothing: a slot of storage, the hash of code, an address."""
+
+_log = structlog.get_logger(__name__)
 
 
 class KeptAccepted:
@@ -67,6 +74,12 @@ class KeptAccepted:
             before = [one for one in known if (one.timestamp, one.network, one.block) <= at]
             return _still_counted(invariant, check, before[-1]) if before else None
         content = {one.name: values[one.name] for one in invariant.values}
+        if nothing := [name for name, value in content.items() if value in _NOTHING]:
+            _log.warning(
+                "an invariant takes for right what was read first, which is nothing: is its address right?",
+                invariant=invariant.name,
+                values=nothing,
+            )
         place = (invariant.name, check.network, check.block, check.timestamp)
         first = Accepted(*place, reads, content, BY_NOBODY, float(check.timestamp))
         self.forget(connection, [invariant.name])

@@ -32,34 +32,43 @@ async def proof_fault(pool: Pool, check: ProofCheck, log: RawLog) -> str:
 
     Empty where nothing is wrong. Raises ``ChainError`` for what cannot be read now.
     """
-    call, reason = await _call_of(pool, check, log)
-    if call is None:
+    calls, reason = await _calls_of(pool, check, log)
+    if not calls:
         return f"unverifiable: {reason}"
-    claimed = await _claimed(pool, check, call)
-    if claimed is None:
-        return "unverifiable: game_read_error: the portal names no output root for its proof"
-    return "; ".join(proof_faults(call, claimed))
+    faults: dict[str, None] = {}
+    for call in calls:
+        claimed = await _claimed(pool, check, call)
+        if claimed is None:
+            return "unverifiable: game_read_error: the portal names no output root for its proof"
+        faults |= dict.fromkeys(proof_faults(call, claimed))
+    return "; ".join(faults)
 
 
-async def _call_of(pool: Pool, check: ProofCheck, log: RawLog) -> tuple[ProveCall | None, str]:
-    """Return the call that proved the withdrawal, out of the calldata or, where it is not there, out of a trace."""
+async def _calls_of(pool: Pool, check: ProofCheck, log: RawLog) -> tuple[list[ProveCall], str]:
+    """Return the calls that proved the withdrawal: out of the calldata of a transaction to the portal, or out of a trace.
+
+    The calldata of others may have a right proof that never got to the portal, beside a wrong one that did: it counts only
+    where the endpoint serves no traces.
+    """
     wanted = log.topics[1]
     (transaction,) = await read_transactions(pool, [log])
     found = op_stack.prove_call(transaction.input or b"", wanted)
-    if found is not None:
-        return found, ""
+    if found is not None and transaction.to == check.portal:
+        return [found], ""
     try:
         calls = await read_calls(pool, log.tx_hash, check.portal)
     except NoRoomForAnswer:
         raise
-    except (NodeError, MalformedAnswer, AnswerTooBig) as error:
-        return None, f"trace_unavailable: {error}"
-    for data in calls:
-        if (found := op_stack.prove_call(data, wanted)) is not None:
-            return found, ""
+    except NodeError as error:
+        return ([] if found is None else [found]), f"trace_unavailable: {error}"
+    except (MalformedAnswer, AnswerTooBig) as error:
+        return [], f"trace_unavailable: {error}"
+    proving = [one for data in calls if (one := op_stack.prove_call(data, wanted)) is not None]
+    if proving:
+        return proving, ""
     if any(data.startswith(op_stack.PROVE_SELECTOR) for data in calls):
-        return None, "decode_error: the call that proved it is of another form"
-    return None, "no_prove_call_found: no call of the portal proves it in a form that is known"
+        return [], "decode_error: the call that proved it is of another form"
+    return [], "no_prove_call_found: no call of the portal proves it in a form that is known"
 
 
 async def _claimed(pool: Pool, check: ProofCheck, call: ProveCall) -> bytes | None:

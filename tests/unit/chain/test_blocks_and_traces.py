@@ -99,7 +99,8 @@ async def test_blocks_of_another_fork_are_not_there_and_others_malformed() -> No
     with pytest.raises(NotThere):
         await read_blocks(broken, 1, 2, HASHES[2])
     other: Any = Pool(lambda _: block(3))
-    for answer in (lambda _: None, lambda _: block(1, transactions=[shown(HASHES[1])])):
+    headless = {key: value for key, value in block(1).items() if key != "transactions"}
+    for answer in (lambda _: None, lambda _: block(1, transactions=[shown(HASHES[1])]), lambda _: headless):
         with pytest.raises(MalformedAnswer):
             await read_blocks(Pool(answer), 1, 1, None)  # type: ignore[arg-type]
     with pytest.raises(MalformedAnswer):
@@ -118,6 +119,9 @@ async def test_what_a_block_touches_in_the_forms_of_nodes_by_transactions_if_it_
     whole = [{"txHash": shown(HASHES[7]), "result": first}, {"result": second}]
     pool: Any = Pool(lambda _: whole)
     assert await read_touched(pool, WHOLE) == {ALICE, CAROL}
+
+    with pytest.raises(MalformedAnswer, match="no trace"):
+        await read_touched(Pool(lambda _: []), WHOLE)  # type: ignore[arg-type]
 
     def too_large(call: Call) -> Any:
         if call.method == "debug_traceBlockByHash":

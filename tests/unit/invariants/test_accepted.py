@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
@@ -15,6 +16,7 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.invariants import show_invariant
 from chainwatch.store import accepted_values
+from chainwatch.support.keccak import keccak256
 from tests.unit.invariants.test_checker import BACKED, FLOOR, SAFE, Chains, plan_of
 from tests.unit.invariants.test_flow_values import plan_of as events_plan
 from tests.unit.invariants.test_flow_values import sent
@@ -165,6 +167,21 @@ def test_what_a_transaction_that_was_undone_has_forgotten_is_still_compared_with
         undone.rollback()
     chains.step(2, 8)
     assert chains.raised == [("InvariantViolated", 1_020, None, "")]
+
+
+@pytest.mark.parametrize(
+    ("first", "is_warned"), [(keccak256(b""), True), (bytes(32), True), (b"c" * 32, False)]
+)
+def test_a_first_value_that_is_nothing_is_warned_of_as_by_a_wrong_address(
+    connection: sa.Connection, first: bytes, is_warned: bool
+) -> None:
+    code = {"network": "alpha", "address": SAFE, "code_hash": True}
+    chains = Chains(connection, plan_of(same={"values": {"code": code}, "assert": "is_accepted(code)"}))
+    chains.mine(1)
+    with capture_logs() as logs:
+        chains.answer(lambda _name, _block: {"code": first})
+    found = [one for one in logs if "is its address right?" in one["event"]]
+    assert [one["invariant"] for one in found] == ["same"] * is_warned
 
 
 def test_accepted_events_do_not_hide_later_ones(connection: sa.Connection, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from chainwatch.chain.blocks import SentTransaction, WholeBlock
-from chainwatch.chain.errors import NodeError
+from chainwatch.chain.errors import MalformedAnswer, NodeError, RpcError, RpcTimeout
 from chainwatch.checker.invariants.sessions import Session
 from chainwatch.config import read_dict
 from chainwatch.invariants import block_reads, event_reads
@@ -120,8 +120,16 @@ async def test_a_node_that_serves_no_traces_is_named_as_the_reason(connection: s
     )
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        NodeError("alpha[0]", "debug_traceBlockByHash", -32601, "no such method"),
+        MalformedAnswer("alpha[0]", "no such method, but a text"),
+        RpcTimeout("alpha[0]", "no such method within 20 s"),
+    ],
+)
 async def test_blocks_that_are_passed_over_as_too_old_are_not_taken_for_read(
-    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch
+    connection: sa.Connection, monkeypatch: pytest.MonkeyPatch, failure: RpcError
 ) -> None:
     settings = {"networks": {"alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"}}}
     eth = {"kind": "eth_conservation", "network": "alpha"}
@@ -133,7 +141,7 @@ async def test_blocks_that_are_passed_over_as_too_old_are_not_taken_for_read(
         return [WholeBlock(header(number), (sent,), ()) for number in range(first, last + 1)]
 
     async def refuse(*_: object) -> frozenset[bytes]:
-        raise NodeError("alpha[0]", "debug_traceBlockByHash", -32601, "no such method")
+        raise failure
 
     monkeypatch.setattr(event_reads, "read_blocks", whole)
     monkeypatch.setattr(block_reads, "read_touched", refuse)
@@ -153,12 +161,13 @@ async def test_blocks_that_are_passed_over_as_too_old_are_not_taken_for_read(
         while wanted := chains.checker.load_wanted(connection, "alpha", 500):
             try:
                 read = [one async for one in chains.checker.read({"alpha": pool}, wanted)]  # type: ignore[dict-item]
-            except NodeError:
+            except RpcError:
                 break
             chains.pipeline.process(connection, read, chains.now)
     (signal,) = chains.alerts.signals
     assert (signal.labels["alertname"], signal.ends_at) == ("InvariantUnread", None)
     assert "no such method" in signal.annotations["description"]
+    assert invariants.cursors(connection, "alpha")["eth"] >= 64  # what comes later is checked
 
 
 def test_an_alert_ends_by_chain_time(chains: Watched) -> None:
