@@ -104,6 +104,8 @@ class Persistence:
         self._unsaved: dict[StoredSeries, _Unsaved] = {}  # by the number of the batch
         self._full: dict[StoredSeries, None] = {}
         self._cuts = 0
+        self._cut: dict[StoredSeries, None] = {}
+        """Series whose chunks on disk have samples that were cut off since."""
         self._due: list[StoredSeries] = []
         self._gone: list[int] = []
         self._flush_at = self._save_at = steady()
@@ -222,6 +224,9 @@ class Persistence:
             self._written += len(data)
         self._unwritten = no_entries()
         self._new = []
+        cut = list(self._cut)
+        for start in range(0, len(cut), _AT_ONCE):  # a restart would take what was cut off for newer
+            await self._save(database, cut[start : start + _AT_ONCE])
 
     async def _save_all(self, database: Database) -> None:
         """Save as chunks what was too much to be kept for a batch."""
@@ -234,6 +239,7 @@ class Persistence:
 
     def _take(self) -> None:
         """Take what was appended, as far as there is room for it."""
+        cuts = self._tsdb.cuts  # before the entries: those that follow a cut are taken with it, or after it
         taken = self._tsdb.take_entries()
         for series in taken.series:
             if series.id == _GONE:
@@ -248,8 +254,8 @@ class Persistence:
             unsaved.count += 1
             if unsaved.count >= unsaved.enough:
                 self._full[series] = None
-        if self._cuts != self._tsdb.cuts:
-            self._cuts = self._tsdb.cuts
+        if self._cuts != cuts:
+            self._cuts = cuts
             self._note_set_back()
         self._unwritten.extend(taken)
         if len(self._unwritten.times) > SAMPLES_MAX:  # the database refuses for long
@@ -257,11 +263,13 @@ class Persistence:
             self._overflowed = True
 
     def _note_set_back(self) -> None:
-        """Have series saved soon whose chunks are of a clock that was ahead: a restart would take those for newer."""
+        """Have series saved anew whose chunks have samples of a clock that was ahead."""
         for series in self._unsaved:
             saved = self._saved.get(series)
-            if saved is not None and series.times and series.newest < saved.last:
-                self._full[series] = None
+            if saved is not None and series.cut_at < saved.last:
+                series.forget_cut()
+                del self._saved[series]
+                self._cut[series] = None
 
     def _enough(self, series: StoredSeries) -> int:
         """Return how many samples make a chunk; the first one of a series is smaller, so that not all are full at once."""
@@ -292,12 +300,13 @@ class Persistence:
         kept = [
             (series.id, now - series.window, state.last) for series, (_, state) in zip(due, made, strict=True)
         ]
-        saved = set(due)
+        saved, anew = set(due), [series.id for series in due if series in self._cut]
         first = next(
             (unsaved.batch for series, unsaved in self._unsaved.items() if series not in saved), self._batch
         )
 
         def save(connection: sa.Connection) -> None:
+            samples.delete_chunks(connection, anew)
             samples.save(connection, rows, kept)
             samples.delete_batches(connection, first)
 
@@ -306,6 +315,7 @@ class Persistence:
             self._saved[series] = state
             del self._unsaved[series]
             self._full.pop(series, None)
+            self._cut.pop(series, None)
 
     def _chunks_of(self, due: Sequence[StoredSeries]) -> list[tuple[list[StoredChunk], Saved]]:
         return [chunks_of(series, self._saved.get(series, Saved())) for series in due]
@@ -316,7 +326,7 @@ class Persistence:
             if series.id:
                 self._gone.append(series.id)
             series.id = _GONE
-            for known in (self._saved, self._unsaved, self._full):
+            for known in (self._saved, self._unsaved, self._full, self._cut):
                 known.pop(series, None)
         self._new = [series for series in self._new if series.id != _GONE]
 

@@ -70,6 +70,11 @@ def delete_series(connection: sa.Connection, gone: Sequence[int]) -> None:
         bulk.delete(connection, table, (column,), [(number,) for number in gone])
 
 
+def delete_chunks(connection: sa.Connection, numbers: Sequence[int]) -> None:
+    """Delete all chunks of series."""
+    bulk.delete(connection, sample_chunks, ("series_id",), [(number,) for number in numbers])
+
+
 def delete_batches(connection: sa.Connection, before: int) -> None:
     """Delete the batches with smaller numbers than ``before``."""
     bulk.change(connection, "DELETE FROM sample_batches WHERE id < ?", [(before,)])

@@ -21,6 +21,7 @@ SAMPLE_BYTES = 16
 """What a sample takes until it is in a chunk."""
 _CHUNK_BYTES = 80
 """What a chunk takes beside its bytes."""
+_NEVER = 2**63 - 1
 
 
 class Chunk(NamedTuple):
@@ -74,16 +75,18 @@ class StoredSeries(ChunkedSeries):
     """A series that one thread adds to while others read it.
 
     ``window`` is for how long its samples are kept (milliseconds), ``id`` its number in the database on disk, 0 until it
-    has one, ``sender`` who has begun it. With ``close_at`` newest samples there are enough for a chunk. While somebody has
-    seen the newest samples (``is_seen``), ``growing`` returns others to add to.
+    has one, ``sender`` who has begun it, ``cut_at`` the earliest time after which samples were cut off. With ``close_at``
+    newest samples there are enough for a chunk. While somebody has seen the newest samples (``is_seen``), ``growing``
+    returns others to add to.
     """
 
-    __slots__ = ("close_at", "id", "is_seen", "sender", "window")
+    __slots__ = ("close_at", "cut_at", "id", "is_seen", "sender", "window")
 
     def __init__(self, labels: Labels, window: int, stagger: int = CHUNK, sender: str = RESTORED) -> None:
         super().__init__(labels)
         self.sender = sender
         self.id = 0
+        self.cut_at = _NEVER
         self.window = window
         self.is_seen = False
         self.close_at = OPEN + max(OPEN, stagger % (CHUNK + 1))  # not all that begin together close together
@@ -140,6 +143,11 @@ class StoredSeries(ChunkedSeries):
             chunks = chunks[:-1]
         end = bisect_right(times, last)
         self.chunks, self.samples = chunks, (times[:end], values[:end])
+        self.cut_at = min(self.cut_at, last)
+
+    def forget_cut(self) -> None:
+        """Note that it does not matter any more what was cut off."""
+        self.cut_at = _NEVER
 
     def drop_oldest(self) -> int:
         """Forget the oldest chunk; return how many bytes that makes free."""

@@ -315,3 +315,32 @@ async def test_samples_of_a_clock_that_was_ahead_keep_no_others_out(
     assert {tuple(times) for times, _ in held(process.tsdb).values()} == {tuple(right)}
     assert len(held(process.tsdb)) == 3
     assert held((await started(database, process.now)).tsdb) == held(process.tsdb)
+
+
+@pytest.mark.parametrize("before", [3, 30, 130])
+@pytest.mark.parametrize("wrong", [2, 100])
+@pytest.mark.parametrize("ahead", [STEP, 5 * HOUR])
+@pytest.mark.parametrize("after", [4, 300])
+async def test_what_comes_after_a_clock_is_set_back_survives_at_once(
+    database: Database, before: int, wrong: int, ahead: int, after: int
+) -> None:
+    process = await started(database)
+    await process.push(before, together=before)
+    process.seconds += 3_600
+    await process.step()  # in chunks
+    last = process.now
+    process.now += ahead
+    await process.push(wrong, together=wrong)
+    process.seconds += 3_600
+    await process.step()
+
+    process.now = last
+    seconds = process.seconds
+    await process.push(after, together=after + 1)
+    process.seconds = seconds
+    await process.step()  # before it is time to save chunks
+
+    assert held((await started(database, process.now)).tsdb) == held(process.tsdb)
+    process.seconds += 3_600
+    await process.step()
+    assert held((await started(database, process.now)).tsdb) == held(process.tsdb)
