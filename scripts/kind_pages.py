@@ -49,9 +49,9 @@ What else is watched, and by what:
 - Withdrawals that the L2 never sent (Monitorism `withdrawals`, `faultproof_withdrawals`): the
   [preset `op-stack`](presets.md#op-stack-withdrawals).
 
-Reads of state and events cannot do what Monitorism's `conservation_monitor` does (ether conserved in every L2 block), nor
-`withdrawals-v2` (proofs verified again), which need traces; nor all that `transaction_monitor` does, which reads every
-transaction: `sender` does its part.
+`eth_conservation` and `transactions` read whole blocks, and `withdrawal_proofs` the calldata of transactions: what each
+takes of an endpoint is said there. `sender` finds by state and events alone, at any endpoint, that an account does
+something else than usual.
 """
 
 
