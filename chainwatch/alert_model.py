@@ -16,6 +16,8 @@ from chainwatch.model import RULE, SENT_SEVERITY, Signal, Source
 
 ITSELF = "chainwatch"
 """The actor of changes made by a policy."""
+REORG = "reorg"
+"""The reason of an alert's end where the block that it was about is gone."""
 
 # --- alerts -------------------------------------------------------------------------------------------
 

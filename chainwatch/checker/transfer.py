@@ -21,7 +21,6 @@ from chainwatch.checker.step_events import chain_order, claimed_origin, step_pos
 from chainwatch.model import DISPUTED, RESOLVED, Occurrence, Raised, Signal, Transfer
 from chainwatch.support import bounds
 
-REORG = "reorg"
 IN_TIME = "in time"
 
 

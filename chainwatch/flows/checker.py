@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 import sqlalchemy as sa
 
+from chainwatch.alert_model import REORG
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.watch import NetworkWatch
 from chainwatch.checker import transfer as transfers
@@ -321,7 +322,7 @@ class FlowTransaction:
             return msgspec.structs.replace(current, deadlines={}, raised={})
         is_resolved = current.flow in self._checker.resolved
         if gathered.has_dropped(current.flow, None if is_resolved else current.key):
-            cause = REPAIRED if gathered.removed else transfers.REORG
+            cause = REPAIRED if gathered.removed else REORG
         settled = transfers.settle(flow, current, coverage, work.chain_time, cause)
         work.signals += _without_past(current, settled.signals) if work.quiet else settled.signals
         return settled.transfer

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import REORG
 from chainwatch.checker.expression import EvaluationError
 from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.extractor import INVARIANTS
@@ -280,7 +281,7 @@ def _holding(work: Work, invariant: Invariant, standing: Standing, waited: float
 def _end_if_known(work: Work, alert: RaisedAlert, standing: Standing, reason: str) -> None:
     """End an alert whose condition holds no more, unless that only means that nothing was read."""
     latest = standing.latest
-    if latest is None and (alert.condition == UNREAD or reason != "reorg"):
+    if latest is None and (alert.condition == UNREAD or reason != REORG):
         return  # it was made anew, and not read since
     if alert.condition == UNREAD and latest is not None and latest.timestamp < alert.starts_at:
         return  # blocks are gone, and nothing was read

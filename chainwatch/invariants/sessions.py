@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from chainwatch.alert_model import REORG
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.judge import UNREAD, UNREAD_AFTER, said
 from chainwatch.checker.invariants.sessions import EventSession
@@ -118,7 +119,7 @@ def roll_back(work: Work, running: Running, network: str, block: int) -> None:
     for name in running.sessions:
         for alert in invariants.raised(work.connection, name).values():
             if alert.network == network and alert.block > block:
-                judging.end(work, alert, alert.starts_at, "reorg")
+                judging.end(work, alert, alert.starts_at, REORG)
 
 
 def settle(

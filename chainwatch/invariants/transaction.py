@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from chainwatch.alert_model import REORG
 from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
@@ -136,7 +137,7 @@ class InvariantTransaction:
         self._checker.kept_events.forget(network)
         self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
         for name, invariant in self._running.on.get(network, {}).items():
-            self._reasons[name] = "reorg"
+            self._reasons[name] = REORG
             if len(invariant.networks) > 1:
                 self._unplace(name, network, block)
         ancestor = blocks.header_of(self._connection, network, block)

@@ -6,8 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.alert_model import REORG
 from chainwatch.alerting.policy.policies import Policies
-from chainwatch.checker.transfer import IN_TIME, REORG
+from chainwatch.checker.transfer import IN_TIME
 from chainwatch.presentation.presenter import Presenter, published
 from chainwatch.store.alerting import alerts
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.alert_model import Alert, Timer, Transition
+from chainwatch.alert_model import REORG, Alert, Timer, Transition
 from chainwatch.alerting.policy.policies import AT_ONCE, Policies
 from chainwatch.config import format_duration
 from chainwatch.model import Signal
@@ -41,7 +41,7 @@ class Hysteresis:
         ending = [
             print_
             for signal, print_ in zip(signals, prints, strict=True)
-            if signal.ends_at is not None and print_ in known and _may_flap(known[print_])
+            if signal.ends_at is not None and print_ in known and _may_flap(known[print_], signal)
         ]
         since = now - policies.flapping_within
         self._changes = history.changes_since(connection, ending, since) if ending else {}
@@ -107,8 +107,8 @@ class Hysteresis:
     def _ends(self, before: Alert, signal: Signal, after: Alert) -> Alert:
         policies = self._policies
         lifecycle = policies.lifecycle_of(before.labels) if policies.lifecycles else AT_ONCE
-        flaps = FLAPPING in before.annotations
-        if not flaps and _may_flap(before):
+        flaps = FLAPPING in before.annotations and _may_flap(before, signal)
+        if not flaps and _may_flap(before, signal):
             # this end is one more; what began and ended within this transaction is not counted
             flaps = self._changes.get(before.fingerprint, 0) + 1 >= policies.flapping_changes
         wait = max(lifecycle.keep_firing_for, policies.flapping_within if flaps else 0.0)
@@ -144,6 +144,9 @@ class Hysteresis:
         self._happened.append((alert.fingerprint, Transition(alert.id, self._now, kind, note)))
 
 
-def _may_flap(alert: Alert) -> bool:
-    """Return whether an alert may flap; one about a transfer never does, as its ends are facts of the chain."""
-    return alert.source != "transfer"
+def _may_flap(alert: Alert, end: Signal) -> bool:
+    """Return whether ``end`` may be one of an alert that flaps: not of a transfer's, nor where a reorg took the block back.
+
+    These are facts of the chain.
+    """
+    return alert.source != "transfer" and end.reason != REORG

@@ -8,11 +8,12 @@ from itertools import permutations
 import msgspec
 import pytest
 
+from chainwatch.alert_model import REORG
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.coverage import Coverage
 from chainwatch.checker.flow import FAILED_CHECKS, Flow
 from chainwatch.checker.judge import SEARCH
-from chainwatch.checker.transfer import REORG, resolved_by_hand, settle
+from chainwatch.checker.transfer import resolved_by_hand, settle
 from chainwatch.model import EXCLUDED, Event, Signal, Transfer
 from tests.support.flows import event, flow
 from tests.support.judging import coverage, judged, names, occurrences, only

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from chainwatch.alert_model import REORG
 from chainwatch.checker import transfer as transfers
 from chainwatch.checker.flow import FAILED_CHECKS
-from chainwatch.checker.transfer import REORG, settle
+from chainwatch.checker.transfer import settle
 from chainwatch.model import Transfer
 from tests.support.flows import event, flow
 from tests.support.judging import coverage, judged, names, occurrences, only

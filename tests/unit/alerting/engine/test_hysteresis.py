@@ -88,6 +88,18 @@ def test_an_alert_that_flaps_is_held_as_firing_until_it_is_steady(connection: sa
     assert alerts.list_alerts(connection)[0].reason == "steady again"
 
 
+def test_the_end_by_a_reorg_of_an_alert_that_flaps_is_not_held(connection: sa.Connection) -> None:
+    m = manager(alerts={"flapping_changes": 4, "flapping_within": "10m"})
+    one = {"alertname": "InvariantViolated", "severity": "P0"}
+    states = []
+    for turn, reason in enumerate(["reorg", "reorg", "reorg", "holds again", "reorg"]):
+        at = 20 * turn
+        m.apply(connection, [Signal(one, T0 + at)], NOW + at)
+        m.apply(connection, [Signal(one, T0 + at, {}, T0 + at + 10, reason)], NOW + at + 10)
+        states.append(alerts.list_alerts(connection)[0].state)
+    assert states == ["resolved"] * 3 + ["firing", "resolved"]
+
+
 def test_who_was_reported_of_an_alert_hears_once_that_it_flaps(connection: sa.Connection) -> None:
     m = manager(alerts={"flapping_changes": 4, "flapping_within": "10m"})
     one = {"alertname": "DiskFull", "severity": "P1"}
