@@ -1,4 +1,4 @@
-"""Chainwatch's own metrics as series: all of them every few seconds, what invariants read as soon as it has changed."""
+"""Chainwatch's own metrics as series: all of them every few seconds, what invariants read soon after it has changed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chainwatch.store.errors import StoreError
 
 JOB, PREFIX = "chainwatch", "chainwatch_"
 SEEN_AGE = f"{PREFIX}network_seen_age_seconds"
-CHANGES_EVERY = 1.0
+CHANGES_EVERY = 2.0
 """Seconds between two looks for values that have changed, at least."""
 SHARE = 50
 """A reading is repeated after so many times as long as it took, so that all of them take two percent of a core at most."""
