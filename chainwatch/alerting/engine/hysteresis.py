@@ -107,10 +107,11 @@ class Hysteresis:
     def _ends(self, before: Alert, signal: Signal, after: Alert) -> Alert:
         policies = self._policies
         lifecycle = policies.lifecycle_of(before.labels) if policies.lifecycles else AT_ONCE
-        flaps = FLAPPING in before.annotations and _may_flap(before, signal)
-        if not flaps and _may_flap(before, signal):
+        flaps = _may_flap(before, signal) and (
+            FLAPPING in before.annotations
             # this end is one more; what began and ended within this transaction is not counted
-            flaps = self._changes.get(before.fingerprint, 0) + 1 >= policies.flapping_changes
+            or self._changes.get(before.fingerprint, 0) + 1 >= policies.flapping_changes
+        )
         wait = max(lifecycle.keep_firing_for, policies.flapping_within if flaps else 0.0)
         if wait <= 0 or before.id == 0:
             return after
