@@ -43,7 +43,7 @@ SESSION_COOKIE = "chainwatch_session"
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 ADMINISTRATION = ("/-/reload", "/channels")
 """The beginnings of the paths at which only an admin may change something: a channel sends to any address."""
-_BROWSERS = frozenset({hdrs.ORIGIN, hdrs.REFERER, "Sec-Fetch-Site"})
+_BROWSERS = (hdrs.ORIGIN, hdrs.REFERER, "Sec-Fetch-Site")
 """Headers that browsers send, at least one of them with what another page asks for."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="chainwatch"'}
 
@@ -200,7 +200,7 @@ def _token_sent(request: web.Request) -> str | None:
     scheme, _, text = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() == "bearer":
         return text.strip()
-    if scheme.lower() != "basic" or not _BROWSERS.isdisjoint(request.headers):
+    if scheme.lower() != "basic" or any(name in request.headers for name in _BROWSERS):
         return None
     try:
         return base64.b64decode(text.strip(), validate=True).decode().partition(":")[2]

@@ -56,7 +56,13 @@ async def test_a_program_that_knows_only_basic_sends_the_token_as_its_password(s
 
 
 @pytest.mark.parametrize(
-    "header", [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site"), ("Referer", "x")]
+    "header",
+    [
+        ("Origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+        ("Referer", "x"),
+        ("referer", "x"),
+    ],
 )
 async def test_a_browser_that_sends_basic_by_itself_lends_no_page_a_token(
     serving: Serving, header: tuple[str, str]
