@@ -149,6 +149,21 @@ def slices(log: SeenLog, wanted: Value) -> list[Value]:
     return []
 
 
+def places_of_number(log: SeenLog, number: int, width: int) -> list[Value]:
+    """Return where ``number`` stands in the bytes of a log, ``width`` bytes wide.
+
+    Of several places those after a zero byte are left out: there a padded address may begin with the number's bytes.
+    """
+    wanted = Value("", "", f"uint{8 * width}", number, number.to_bytes(_WORD))
+    found = [
+        (_slice(name, start, width, wanted), start and not raw[start - 1])
+        for name, raw in payloads(log)
+        for start in _positions(raw, number.to_bytes(width))
+    ]
+    alone = [place for place, after_zero in found if not after_zero]
+    return alone or [place for place, _ in found]
+
+
 def _positions(raw: bytes, wanted: bytes) -> list[int]:
     return [m.start() for m in re.finditer(b"(?=" + re.escape(wanted) + b")", raw)]
 
