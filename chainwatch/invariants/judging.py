@@ -228,6 +228,14 @@ def _apply(
     While nothing newer was read, a violation that fires goes on firing: nothing is known, except that its block is gone.
     """
     holding = _holding(work, judging.invariant, standing, waited)
+    firing, broken = raised.get(VIOLATED), standing.broken_since
+    if (
+        firing is not None
+        and broken is not None
+        and firing.starts_at == broken.timestamp
+        and not judging.reason
+    ):
+        holding[VIOLATED] = broken  # whatever `for` is now: it fires until the condition holds
     for name, alert in raised.items():
         if name not in holding:
             _end_if_known(work, alert, standing, judging.reason)
