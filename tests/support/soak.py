@@ -45,7 +45,7 @@ NETWORK = """
 poll_interval = "200ms"
 request_timeout = "2s"
 """
-CATCH_UP = 60.0
+CATCH_UP = PATIENCE
 """Seconds in which all must be read, and all alerts be sent, once there is peace."""
 WITHIN = 10
 """Seconds of chain time that each step may take."""
@@ -172,6 +172,9 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
         for chain in chains:
             chain.start()
         kills = await _kill(watch, seconds, more_dice())
+        await eventually(
+            lambda: sum(proxy.spoilt for proxy in proxies)
+        )  # on a slow machine nobody may have asked yet
         for chain in chains:
             await asyncio.to_thread(chain.end)
         for proxy in proxies:
