@@ -6,7 +6,6 @@ from chainwatch.init.presets.preset import Networks, invariant_table
 
 THRESHOLD = "function signatureThreshold() view returns (uint256)"
 ATTESTERS = "function getNumEnabledAttesters() view returns (uint256)"
-CHANGES = ["AttesterEnabled", "AttesterDisabled"]
 MANAGER = "function attesterManager() view returns (address)"
 
 
