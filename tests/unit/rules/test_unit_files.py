@@ -24,6 +24,8 @@ groups:
     annotations: {note: "{{ $labels.job }} {{ $value | humanize }}"}
   - record: job:m:rate
     expr: sum by (job) (rate(m[2m30s]))
+  - record: steps
+    expr: count_over_time(m[4m45s:])
 """
 _TESTS = """
 rule_files: [rules.yml]
@@ -69,6 +71,10 @@ CASES = [
     ),
     ("1m", "1e3 Inf", _GIVES % ("m", "1m", 'm{job="a"}', ".Inf"), True),
     ("1m", "1 2 3 4", _GIVES % ("time()", "3m", "{}", 180), True),
+    ("1m", "1x20", _GIVES % ("count_over_time(m[4m45s:])", "10m", '{job="a"}', 5), True),
+    ("30s", "1x20", _GIVES % ("count_over_time(m[4m45s:])", "10m", '{job="a"}', 10), True),
+    ("20s", "1x20", _GIVES % ("steps", "10m", 'steps{job="a"}', 15), True),
+    ("30s", "1x20", _GIVES % ("count_over_time(m[4m45s:1m])", "10m", '{job="a"}', 5), True),
 ]
 
 
