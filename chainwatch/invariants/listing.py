@@ -55,11 +55,10 @@ def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invar
     for invariant in judged:
         if invariant.element is None or invariant.element.template is None:
             continue
-        check = next((one for one in reversed(checks.of(invariant.name)) if one.holds is not None), None)
+        check = invariants.last_answered(checks.of(invariant.name))
         if check is None or not check.holds:
             continue
-        places = {(invariant.name, network, block) for network, block in (check.positions or {}).items()}
-        readings = invariants.readings_at(connection, places)
+        readings = invariants.readings_at(connection, check.places(invariant.name))
         own = readings.get((invariant.name, check.network, check.block))
         content = {k: v for one in readings.values() for k, v in (one.content or {}).items()}
         if own is None or content.keys() != {value.name for value in invariant.values}:

@@ -43,7 +43,7 @@ def accept_values(
         if name not in known and not invariants.checks(connection, name):
             raise NotFound(no_such("invariant", name, sorted(known)))
         raise Conflict(f"{name} compares with no accepted value, or no check of it was answered yet")
-    check = _newest_answered(connection, name)
+    check = invariants.last_answered(invariants.checks(connection, name))
     values = None if check is None else _values(connection, name, check, first)
     if check is None or values is None:
         raise Conflict(
@@ -56,7 +56,8 @@ def accept_values(
 
 def values_to_accept(connection: sa.Connection, name: str) -> str:
     """Return the values that would be accepted now; empty where none can be."""
-    first, check = accepted_values.newest(connection, name), _newest_answered(connection, name)
+    first = accepted_values.newest(connection, name)
+    check = invariants.last_answered(invariants.checks(connection, name))
     values = None if first is None or check is None else _values(connection, name, check, first)
     return "" if values is None else shown(values)
 
@@ -70,16 +71,10 @@ def accepted_view(connection: sa.Connection, name: str) -> AcceptedView | None:
     return AcceptedView(name, shown(one.content), one.network, one.block, one.timestamp, *by)
 
 
-def _newest_answered(connection: sa.Connection, name: str) -> Check | None:
-    checks = invariants.checks(connection, name)
-    return next((check for check in reversed(checks) if check.holds is not None), None)
-
-
 def _values(connection: sa.Connection, name: str, check: Check, accepted: Accepted) -> Values | None:
     """Return the values of ``check`` that are compared; None unless all are known."""
-    places = {(name, network, block) for network, block in (check.positions or {}).items()}
     found: dict[str, object] = {}
-    for reading in invariants.readings_at(connection, places).values():
+    for reading in invariants.readings_at(connection, check.places(name)).values():
         found |= reading.content or {}
     values = {key: found[key] for key in accepted.content if key in found}
     return values if len(values) == len(accepted.content) else None

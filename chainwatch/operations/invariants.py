@@ -221,14 +221,11 @@ def _view(
 def check_views(connection: sa.Connection, name: str) -> list[CheckView]:
     """Return the stored checks of ``name`` with what they read, in the order of their times."""
     checks = invariants.checks(connection, name)
-    places = {
-        (name, network, block) for check in checks for network, block in (check.positions or {}).items()
-    }
+    places = {place for check in checks for place in check.places(name)}
     readings = invariants.readings_at(connection, places)
     found = []
     for check in checks:
-        blocks = check.positions or {check.network: check.block}
-        read = [readings.get((name, network, block)) for network, block in blocks.items()]
+        read = [readings.get((name, network, block)) for network, block in check.blocks.items()]
         values = ", ".join(shown(one.content) for one in read if one is not None and one.content is not None)
-        found.append(CheckView(check.timestamp, blocks, check.holds, values, check.error))
+        found.append(CheckView(check.timestamp, check.blocks, check.holds, values, check.error))
     return found

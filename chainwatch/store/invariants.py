@@ -32,6 +32,15 @@ class Check(NamedTuple):
     holds: bool | None = None
     error: str | None = None
 
+    @property
+    def blocks(self) -> Mapping[str, int]:
+        """The blocks of its networks, as far as they are known: of several networks its own one alone at first."""
+        return self.positions or {self.network: self.block}
+
+    def places(self, name: str) -> list[Place]:
+        """Return where the invariant ``name`` reads its values for this check; none until all blocks are known."""
+        return [(name, network, block) for network, block in (self.positions or {}).items()]
+
 
 class Reading(NamedTuple):
     """What the invariant ``name`` reads at a block; ``content`` are its values there, once it is read."""
@@ -116,6 +125,11 @@ def checks(connection: sa.Connection, name: str) -> list[Check]:
     c = invariant_checks.c
     query = sa.select(*_CHECK).where(c.name == name).order_by(c.timestamp, c.network, c.block)
     return [_check(row) for row in connection.execute(query)]
+
+
+def last_answered(checks: Sequence[Check]) -> Check | None:
+    """Return the last of ``checks`` that was answered."""
+    return next((check for check in reversed(checks) if check.holds is not None), None)
 
 
 def newest_answered(connection: sa.Connection) -> dict[str, Check]:

@@ -1,6 +1,8 @@
 """The real parts that other tests stand on do what those tests take for granted."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -12,6 +14,8 @@ from eth_utils.crypto import keccak
 from tests.support import connext
 from tests.support.anvil import Anvil, AnvilError
 from tests.support.discord import discord, rate_limited
+from tests.support.pages import ROOT
+from tests.support.ports import free_port
 from tests.support.receiver import Answer, Receiver
 
 AnvilFactory = Callable[..., Anvil]
@@ -124,6 +128,13 @@ def test_each_test_gets_an_empty_postgres_database(postgres_url: str) -> None:
 
 def test_both_kinds_of_database_are_offered(database_url: str) -> None:
     assert database_url.startswith(("sqlite:///", "postgresql://"))
+
+
+def test_no_port_is_given_twice_nor_to_two_processes() -> None:
+    ours = [free_port() for _ in range(400)]
+    code = "from tests.support.ports import free_port; print(*(free_port() for _ in range(400)))"
+    other = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert len({*ours, *map(int, other.stdout.split())}) == 800
 
 
 async def test_a_receiver_records_and_answers_by_its_script() -> None:

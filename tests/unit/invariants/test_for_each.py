@@ -163,7 +163,7 @@ def test_a_restart_goes_on_with_a_list_and_another_configuration_begins_anew(
     again = Chains(connection, plan_of(rich=RICH))
     step(again, 2, [first, second], [second])
     assert raised(again) == []
-    changed = Chains(connection, plan_of(rich={**RICH, "severity": "P0"}))
+    changed = Chains(connection, plan_of(rich={**RICH, "assert": "funds >= 11"}))
     assert raised(changed) == [(second, 1_010, 1_020, "configuration changed")]
 
 
@@ -279,6 +279,22 @@ def test_routes_may_match_the_labels_of_elements() -> None:
 
     assert warnings("owner") == warnings("who") == []
     assert "no alert of chainwatch has the label" in warnings("ownr")[0]
+
+
+def test_alerts_of_elements_go_on_where_only_how_they_are_reported_is_configured_otherwise(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, OWNERS, [OWNERS[0]])
+    step(chains, 2, OWNERS, [OWNERS[0]])
+    assert raised(chains) == [(OWNERS[0], 1_010, None, "")]
+    changed = Chains(
+        connection, plan_of(rich={**RICH, "message": "fill up ${owner}", "runbook_url": "https://x.org"})
+    )
+    step(changed, 3, OWNERS, [OWNERS[0]])
+    assert raised(changed) == []
+    step(changed, 4, OWNERS)
+    assert raised(changed) == [(OWNERS[0], 1_010, 1_040, "holds again")]
 
 
 class Made:

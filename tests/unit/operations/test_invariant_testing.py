@@ -58,7 +58,7 @@ async def test_a_state_that_nodes_have_dropped_takes_an_archive_node(node: FakeN
 
 
 async def test_a_network_without_an_endpoint_is_named_with_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invariant_testing, "PATIENCE", 0.5)
+    monkeypatch.setattr(invariant_testing, "PATIENCE", 2.0)
     port = free_port()
     found = await read_from(f"http://127.0.0.1:{port}")
     assert found.holds is None
