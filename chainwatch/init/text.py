@@ -12,8 +12,8 @@ from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset, address_tab
 from chainwatch.init.proposal import ProposedFlow
 
 INVARIANTS = """\
-# What must hold, checked once a minute; docs/invariant-kinds.md has every kind and its parameters. Where no expected value
-# is given (`owner`, `expected`, …), a change is an alert until the next check: give what is right, and it lasts.
+# What must hold; docs/invariant-kinds.md has every kind and its parameters. Where no expected value is given (`owner`,
+# `expected`, …), what was read first is right until somebody accepts another value: `chainwatch invariants accept NAME`.
 """
 """What stands above the invariants of a preset."""
 
