@@ -176,9 +176,9 @@ async def test_a_replay_never_touches_the_live_database(
     watch = await history.watch(Faults(), rest=f'[store]\nurl = "{sqlite_url}"\n')
     watch.start()
     database = tmp_path / "chainwatch.db"
-    for _ in range(100):
-        if database.exists() and (await watch.read("status"))["networks"][0]["checkpoint"]["number"]:
-            break
+    await eventually(lambda: '"running"' in watch.log)
+    while not (await watch.read("status"))["networks"][0]["checkpoint"]["number"]:
+        assert watch.is_running, watch.log[-3000:]
         await asyncio.sleep(0.1)
     assert await watch.stop() == 0
 

