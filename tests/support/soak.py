@@ -119,7 +119,7 @@ class Chain(threading.Thread):
     def end(self) -> None:
         """Makes no more trouble; raises what went wrong."""
         self._over.set()
-        self.join(30)
+        self.join(PATIENCE)
         if self.error is not None:
             raise self.error
 
@@ -225,6 +225,9 @@ async def _until_true(watch: Chainwatch, nodes: dict[str, Anvil]) -> int:
     """Waits until what is stored is what the chains hold; how many logs that are."""
     truth = {name: _logs_of(node) for name, node in nodes.items()}
     heads = {name: node.block()["hash"] for name, node in nodes.items()}
+    await eventually(
+        lambda: '"running"' in watch.log
+    )  # on a slow machine no life before was long enough for that
     end = time.monotonic() + CATCH_UP
     with closing(Database.open(f"sqlite:///{watch.folder / 'chainwatch.db'}", create=False)) as database:
         while True:
