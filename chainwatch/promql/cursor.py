@@ -136,6 +136,11 @@ class Cursor:
 
     def length(self, where: str) -> int:
         token = self.at
+        if token.text == ":":
+            raise self.error(
+                'subqueries aligned to the time of evaluation ("::") are experimental and not supported',
+                kind=Unsupported,
+            )
         if token.kind == "word" or (token.kind == "sign" and token.text in ("(", "+", "-")):
             raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
         length = self.milliseconds(where)

@@ -176,6 +176,8 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ("up[step()]", "durations"),
         ("rate(up[5m] anchored)", "anchored"),
         ("up smoothed", "smoothed"),
+        ("max_over_time(up[5m::1m])", "::"),
+        ("max_over_time(up[5m::])", "::"),
         ("up + fill(0) down", "fill"),
         ("holt_winters(up[5m], 0.5, 0.5)", "double_exponential_smoothing"),
         ('up{a="b" or c="d"}', "or"),
