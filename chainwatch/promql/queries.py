@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import Query
 from chainwatch.promql.ranges import evaluate_together, is_faster_together
-from chainwatch.promql.rows import Ints, Rows, merged_presence
+from chainwatch.promql.rows import Ints, Rows, merge
 from chainwatch.promql.series import METADATA, Labels, Series, Source
 from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
 from chainwatch.promql.syntax import SUBQUERY_STEP, Subquery, Text, walk
@@ -172,9 +170,8 @@ class _Result:
         for row in rows:
             by_labels.setdefault(row.labels.drop(METADATA) if row.unnamed else row.labels, []).append(row)
         for labels, some in by_labels.items():
-            present = merged_presence(some)
+            values, present = merge(some)
             self._count(int(present.sum()))
-            values = np.select([row.present for row in some], [row.values for row in some])
             self._of(labels).extend(times[present].tobytes(), values[present].tobytes())
 
     def matrix(self) -> Matrix:

@@ -27,7 +27,7 @@ from chainwatch.promql.rows import (
     combine_sets,
     combine_with_numbers,
     gather,
-    merged_presence,
+    merge,
     operate,
 )
 from chainwatch.promql.series import NAME, STALE_BITS, Labels, Series
@@ -143,8 +143,7 @@ class Together:
         for row in rows:
             by_labels.setdefault(row.labels, []).append(row)
         for labels, some in by_labels.items():
-            present = merged_presence(some)
-            values = np.select([row.present for row in some], [row.values for row in some])
+            values, present = merge(some)
             first = min(some, key=lambda row: int(row.present.argmax()))
             yield labels, self._times[present], values[present], first.unnamed
 
@@ -266,9 +265,8 @@ class Together:
         if int(ends.max() - firsts.min()) // step > _SPANNED_MAX:
             return None
         times = np.arange(int(firsts.min()), int(ends.max()) + 1, step, dtype=np.int64)
-        times = times[
-            starts[np.searchsorted(ends, times)] < times
-        ]  # what lies between two ranges is not evaluated
+        # what lies between two ranges is not evaluated
+        times = times[starts[np.searchsorted(ends, times)] < times]
         if not 0 < len(times) <= _times_together(self._evaluation, node.expression):
             return None
         inner = Together(self._evaluation, times)
