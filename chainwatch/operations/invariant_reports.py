@@ -13,8 +13,8 @@ from chainwatch.checker.invariants.judge import shown_value
 from chainwatch.invariants.definitions import compile_definition
 from chainwatch.invariants.listing import family_of
 from chainwatch.operations.accepted_values import AcceptedView, values_to_accept
+from chainwatch.operations.checks import check_one_of
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid
 from chainwatch.operations.invariant_history import InvariantHistory, invariant_history
 from chainwatch.operations.invariants import InvariantView, list_invariants, show_invariant
 from chainwatch.operations.paging import Cursors, Page, check_limit
@@ -75,8 +75,8 @@ def list_reports(
 
     ``name``: only that one, and those of the elements of its lists. ``state``: only those in it.
     """
-    if state is not None and state not in STATES:
-        raise Invalid(f"state: {state[:100]!r}: expected {', '.join(STATES)}")
+    if state is not None:
+        check_one_of("state", state, STATES)
     (first,) = CURSORS.parse(after) or (-1,)
     wanted = check_limit(limit) + 1
     found = sorted(
@@ -127,8 +127,8 @@ def _reports(
             reading = readings.get((view.name, network, block))
             for value, content in ((reading.content if reading is not None else None) or {}).items():
                 unit = units.get(view.name, {}).get(value)
-                is_amount = unit is not None and isinstance(content, int) and not isinstance(content, bool)
-                formatted = in_units(content, *unit) if is_amount and unit is not None else ""
+                is_amount = isinstance(content, int) and not isinstance(content, bool)
+                formatted = in_units(content, *unit) if unit is not None and is_amount else ""
                 values.append(ValueView(value, network, block, shown_value(content), formatted))
         errors = [one.error for one in checks[view.name][-1:] if one.holds is None]
         found.append(InvariantReport(view, family_of(view.name), values, errors[0] if errors else None))
