@@ -33,7 +33,6 @@ from chainwatch.promql.rows import (
 from chainwatch.promql.series import NAME, STALE_BITS, Labels, Series
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, VECTOR, type_of
 from chainwatch.promql.syntax import (
-    SUBQUERY_STEP,
     Aggregation,
     At,
     Binary,
@@ -115,7 +114,7 @@ def _are_near(evaluation: Evaluation, node: Node, times: range) -> bool:
         if isinstance(one, RangeSelector | Subquery):
             found.append(one.range)
         if isinstance(one, Subquery):
-            found.append(one.step or 0)
+            found.append(one.step or evaluation.subquery_step)
     return max(map(abs, found)) < _FAR
 
 
@@ -259,7 +258,7 @@ class Together:
     def _subquery(self, node: Subquery) -> list[tuple[Labels, Windows, bool]] | None:
         ends = self._moments(node.at, node.offset)
         starts = ends - node.range
-        step = node.step or SUBQUERY_STEP
+        step = node.step or self._evaluation.subquery_step
         firsts = (starts // step + 1) * step
         longest = int(np.argmax(ends - firsts))
         self._evaluation.check_steps(int(firsts[longest]), int(ends[longest]), step)

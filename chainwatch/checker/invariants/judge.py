@@ -20,6 +20,8 @@ HELD_BLOCK, HELD_AT = "held_block", "held_at"
 """Annotations: the last block at which an invariant held that does not now, and its time."""
 SHOWN = 300
 """The most characters that are shown of one value."""
+CUT = "…"
+"""What stands in place of the rest."""
 
 
 class Checked(NamedTuple):
@@ -157,10 +159,10 @@ def shown_value(value: Any) -> str:
     elif isinstance(value, dict):
         text = "{" + ", ".join(f"{name}: {shown_value(item)}" for name, item in value.items()) + "}"
     elif isinstance(value, list):
-        text = "[" + ", ".join(map(shown_value, value[:20])) + ("]" if len(value) <= 20 else ", …]")
+        text = "[" + ", ".join(map(shown_value, value[:20])) + ("]" if len(value) <= 20 else f", {CUT}]")
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}{CUT}"
 
 
 def said(message: str, fact: str) -> str:
