@@ -81,7 +81,7 @@ async def play_round(seed: int) -> Round:
             if "eth_getBlockReceipts" in target:  # they are asked for where the logs are doubtful
                 broken.fail("eth_getLogs", "result", [], times=None)
             urls = [broken.ws_url if kind == "websocket" else broken.http_url, honest.http_url]
-            settings = network_settings(*urls, start_block=0, reorg_window=20)
+            settings = network_settings(*urls, start_block=0, reorg_window=20, request_timeout="1s")
             async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
                 slowest = 0.0
                 await _caught_up(follower, BEFORE)

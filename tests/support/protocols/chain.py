@@ -87,6 +87,15 @@ class Chain:
         sent = self._submit({"input": "0x" + (code + encode(_components(types), arguments)).hex()})
         return str(self._mined(sent, "deploy")["contractAddress"]).lower()
 
+    def deploy_at(self, address: str, code: bytes, types: str = "()", *arguments: object) -> None:
+        """Deploys creation code at an address of choice, such as the one on the real network."""
+        creation = "0x" + (code + encode(_components(types), arguments)).hex()
+        self.anvil.rpc("anvil_setCode", address, creation)
+        call = {"from": self.account, "to": address, "gas": hex(GAS)}
+        runs = self.anvil.rpc("eth_call", call, "latest")  # a constructor returns the code to keep
+        self._mined(self._submit({"to": address}), "deploy_at")
+        self.anvil.rpc("anvil_setCode", address, runs)
+
     def send(self, to: str, function: str, *arguments: object, value: int = 0) -> Receipt:
         """Calls a function in a transaction that pays `value` wei; raises Reverted."""
         return self.receipt(self.submit(to, function, *arguments, value=value), function)

@@ -242,6 +242,13 @@ async def test_a_subquery_holds_no_more_than_memory_has(
         assert "a subquery has more than 100 samples" in body["error"]
 
 
+async def test_a_subquery_without_a_step_has_the_interval_of_rules(serving: Serving) -> None:
+    query = {"query": "count_over_time(vector(1)[10m:])", "time": str(NOW)}
+    for interval, count in (("1m", "10"), ("30s", "20")):
+        async with serving({"evaluation": {"interval": interval}}) as served:
+            assert (await ask(served, "query", **query))["result"][0]["value"] == [NOW, count]
+
+
 async def test_a_viewer_may_query_by_post_and_nobody_without_a_token(serving: Serving) -> None:
     async with serving() as served:
         with served.running.database.transaction() as connection:
