@@ -151,10 +151,20 @@ def _joined(node: Binary) -> str:
     matching, text = node.matching, " bool" if node.returns_bool else ""
     if matching == Matching():
         return text
-    text += f" {'on' if matching.on else 'ignoring'} ({_names(matching.labels)})"
+    if matching != Matching(fill_left=matching.fill_left, fill_right=matching.fill_right):
+        text += f" {'on' if matching.on else 'ignoring'} ({_names(matching.labels)})"
     if matching.many is not None:
         text += f" group_{matching.many} ({_names(matching.include)})"
-    return text
+    return text + _fills(matching)
+
+
+def _fills(matching: Matching) -> str:
+    left, right = (
+        "" if value is None else format_general(value) for value in (matching.fill_left, matching.fill_right)
+    )
+    if left == right:
+        return f" fill ({left})" if left else ""
+    return "".join(f" fill_{side} ({text})" for side, text in (("left", left), ("right", right)) if text)
 
 
 def _selector(selector: Selector, length: str) -> str:

@@ -1,18 +1,19 @@
 """From a query's text to its syntax tree, by Prometheus' grammar (promql/parser/generated_parser.y) and its checks of types.
 
-Refused by name: native histograms, and what is experimental in the grammar (``anchored``, ``smoothed``, ``fill``, functions
-in durations).
+Refused by name: native histograms, and what is experimental in the grammar (``anchored``, ``smoothed``, functions in
+durations).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from chainwatch.promql.cursor import Cursor
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
 from chainwatch.promql.lexer import Token, parse_number
+from chainwatch.promql.matching import read_matching
 from chainwatch.promql.signatures import (
     COMPARISONS,
     PARAMETERS,
@@ -133,7 +134,7 @@ class _Parser:
                 raise self._cursor.error(
                     "bool modifier can only be used on comparison operators", token.start
                 )
-            matching = self._matching(operator)
+            matching = read_matching(self._cursor, operator)
             right = self._expression(precedence if operator == "^" else precedence + 1)
             left = self._binary(operator, token, left, right, returns_bool, matching)
         self._nesting -= 1
@@ -169,38 +170,11 @@ class _Parser:
                     f"set operator {quoted(operator)} not allowed in binary scalar expression", token.start
                 )
             if matching is not None:
-                raise self._cursor.error("vector matching only allowed between instant vectors", token.start)
+                is_fill = matching.is_filling and not matching.labels
+                what = "filling in missing series" if is_fill else "vector matching"
+                raise self._cursor.error(f"{what} only allowed between instant vectors", token.start)
         node = Binary(operator, left.node, right.node, returns_bool, matching or Matching())
         return self._part(node, left.start, left, right)
-
-    def _matching(self, operator: str) -> Matching | None:
-        """Parse ``on``, ``ignoring``, ``group_left`` and ``group_right``."""
-        start = self._cursor.at.start
-        if not (on := self._cursor.takes_word("on")) and not self._cursor.takes_word("ignoring"):
-            self._refuse_fill()
-            return None
-        labels = self._cursor.labels("grouping opts")
-        many: Literal["left", "right"] | None = None
-        include: tuple[str, ...] = ()
-        if (left := self._cursor.takes_word("group_left")) or self._cursor.takes_word("group_right"):
-            many = "left" if left else "right"
-            if operator in SET_OPERATORS:
-                raise self._cursor.error(f"no grouping allowed for {quoted(operator)} operation", start)
-            if self._cursor.at.text == "(":
-                include = self._cursor.labels("grouping opts")
-            if on and (twice := set(labels) & set(include)):
-                raise self._cursor.error(
-                    f"label {quoted(min(twice))} must not occur in ON and GROUP clause at once", start
-                )
-        self._refuse_fill()
-        return Matching(on, labels, many, include)
-
-    def _refuse_fill(self) -> None:
-        token = self._cursor.at
-        if token.text.lower() in ("fill", "fill_left", "fill_right") and self._cursor.after.text == "(":
-            raise self._cursor.error(
-                f"the experimental modifier {quoted(token.text)} is not supported", kind=Unsupported
-            )
 
     def _unary(self) -> _Part:
         start = self._cursor.at.start

@@ -149,13 +149,22 @@ class Matching:
     """Which elements of two vectors belong together.
 
     They are compared by ``labels`` (``on``) or by all but these (``ignoring``). ``many`` is the side with several elements
-    for one of the other side, of which the labels ``include`` are copied.
+    for one of the other side, of which the labels ``include`` are copied. For an element without a partner on the left or
+    right stands ``fill_left`` or ``fill_right``, if that is not None; with ``group_right`` it is the other way round, as in
+    Prometheus.
     """
 
     on: bool = False
     labels: tuple[str, ...] = ()
     many: Literal["left", "right"] | None = None
     include: tuple[str, ...] = ()
+    fill_left: float | None = None
+    fill_right: float | None = None
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether elements without a partner have a result."""
+        return self.fill_left is not None or self.fill_right is not None
 
 
 @dataclass(frozen=True, slots=True)
