@@ -107,8 +107,8 @@ def _line(node: Node) -> str:
             return _quoted(text)
         case Selector():
             return _selector(node, "")
-        case RangeSelector(selector=selector, range=length):
-            return _selector(selector, f"[{format_duration(length)}]")
+        case RangeSelector(selector=selector, range=length, extended=extended):
+            return _selector(selector, f"[{format_duration(length)}]") + (f" {extended}" if extended else "")
         case Subquery(expression=below):
             return _in_line(below, isinstance(below, Binary | Negation)) + _range_of(node)
         case Negation(expression=below):
@@ -176,7 +176,7 @@ def _selector(selector: Selector, length: str) -> str:
             break
     tests = ",".join(sorted(f"{_name(one.name)}{one.operator}{_quoted(one.value)}" for one in others))
     found = f"{name}{{{tests}}}" if tests or not name else name
-    return f"{found}{length}{_moved(selector.at, selector.offset)}"
+    return f"{found}{length}{_moved(selector.at, selector.offset)}{' smoothed' if selector.smoothed else ''}"
 
 
 def _range_of(node: Subquery) -> str:

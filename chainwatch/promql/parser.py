@@ -1,14 +1,13 @@
 """From a query's text to its syntax tree, by Prometheus' grammar (promql/parser/generated_parser.y) and its checks of types.
 
-Refused by name: native histograms, and what is experimental in the grammar (``anchored``, ``smoothed``, functions in
-durations).
+Refused by name: native histograms, and some that is experimental in the grammar, such as functions in durations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from chainwatch.promql.cursor import Cursor
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
@@ -16,6 +15,7 @@ from chainwatch.promql.lexer import Token, parse_number
 from chainwatch.promql.matching import read_matching
 from chainwatch.promql.signatures import (
     COMPARISONS,
+    EXTENDED,
     PARAMETERS,
     PRECEDENCE,
     REFUSED,
@@ -106,6 +106,9 @@ class _Parser:
         part = self._expression(0)
         if self._cursor.at.kind != "end":
             raise self._cursor.unexpected()
+        if isinstance(part.node, RangeSelector) and part.node.extended:
+            reason = f"{part.node.extended} ranges are not supported outside of functions"
+            raise self._cursor.error(reason, part.start, Unsupported)
         return part.node
 
     def _part(self, node: Node, start: int, *below: _Part) -> _Part:
@@ -208,6 +211,10 @@ class _Parser:
                 part = self._moved(part, start, offset=self._cursor.offset())
             elif self._cursor.takes("@"):
                 part = self._moved(part, start, at=self._cursor.pinned())
+            elif self._cursor.takes_word("anchored"):
+                part = self._extended(part, start, "anchored")
+            elif self._cursor.takes_word("smoothed"):
+                part = self._extended(part, start, "smoothed")
             else:
                 return part
 
@@ -215,7 +222,7 @@ class _Parser:
         length = self._cursor.length("range")
         if not self._cursor.takes(":"):
             self._cursor.expect("]", "range")
-            if not isinstance(part.node, Selector) or part.closed:
+            if not isinstance(part.node, Selector) or part.closed or part.node.smoothed:
                 raise self._cursor.error("ranges only allowed for vector selectors", start)
             if part.node.offset:
                 raise self._cursor.error("no offset modifiers allowed before range", start)
@@ -229,6 +236,18 @@ class _Parser:
                 f"subquery is only allowed on instant vector, got {part.type} instead", part.start
             )
         return self._part(Subquery(part.node, length, step), part.start, part)
+
+    def _extended(self, part: _Part, start: int, how: Literal["anchored", "smoothed"]) -> _Part:
+        """Return ``part`` with a value at the ends of its range, or between two samples."""
+        node = part.node
+        if isinstance(node, RangeSelector):
+            if node.extended not in (None, how):
+                raise self._cursor.error("anchored and smoothed modifiers cannot be used together", start)
+            return part._replace(node=replace(node, extended=how))
+        if isinstance(node, Selector) and how == "smoothed" and not part.closed:
+            return part._replace(node=replace(node, smoothed=True))
+        what = "range selectors" if how == "anchored" else "selectors"
+        raise self._cursor.error(f"{how} modifier can only be used with {what}", start)
 
     def _moved(self, part: _Part, start: int, offset: int | None = None, at: At = None) -> _Part:
         """Return ``part`` with an offset or ``@``."""
@@ -361,6 +380,12 @@ class _Parser:
             if part.type != type_:
                 raise self._cursor.error(
                     f"expected type {type_} in call to function {quoted(name)}, got {part.type}", part.start
+                )
+            how = part.node.extended if isinstance(part.node, RangeSelector) else None
+            if how is not None and name not in EXTENDED[how]:
+                takes = ", ".join(EXTENDED[how])
+                raise self._cursor.error(
+                    f"{how} modifier can only be used with: {takes} - not with {name}", part.start
                 )
         node = Call(name, tuple(part.node for part in arguments), tuple(part.start for part in arguments))
         return self._part(node, token.start, *arguments)

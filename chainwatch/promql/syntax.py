@@ -111,19 +111,21 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """``metric{label="value"} offset 5m @ 0``"""
+    """``metric{label="value"} offset 5m @ 0``; ``smoothed``: what lies between two samples counts."""
 
     matchers: tuple[Matcher, ...]
     offset: int = 0
     at: At = None
+    smoothed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RangeSelector:
-    """``metric[5m]``"""
+    """``metric[5m]``; ``extended``: the range has a value at both of its ends."""
 
     selector: Selector
     range: int
+    extended: Literal["anchored", "smoothed"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
