@@ -375,7 +375,7 @@ def test_init_asks_again_after_an_answer_that_it_cannot_use(
         "",
     ]
     file = tmp_path / "config.toml"
-    monkeypatch.setattr(setup, "_is_terminal", lambda: True)
+    monkeypatch.setattr(setup, "can_ask", lambda: True)
     result = CliRunner().invoke(main, ["--config", str(file), "init"], input="\n".join([*answers, ""]))
     assert result.exit_code == 0, result.output
     assert result.output.count("Error: ") == 3

@@ -39,6 +39,11 @@ def plan_of(**tables: dict[str, Any]) -> Plan:
     return make_plan(read_dict({"networks": NETWORKS, "invariants": tables}))
 
 
+def listed(chains: Chains) -> list[tuple[str, str]]:
+    context = Context(chains.checker.settings, AlertEngine([], {}, 0), ())
+    return [(one.name, one.state) for one in list_invariants(chains.connection, context, 5.0).rows]
+
+
 def test_one_invariant_is_made_of_each_element() -> None:
     table = {
         "for_each": {"who": OWNERS[:2], "network": ["alpha", "beta"]},
@@ -163,7 +168,7 @@ def test_a_restart_goes_on_with_a_list_and_another_configuration_begins_anew(
     again = Chains(connection, plan_of(rich=RICH))
     step(again, 2, [first, second], [second])
     assert raised(again) == []
-    changed = Chains(connection, plan_of(rich={**RICH, "severity": "P0"}))
+    changed = Chains(connection, plan_of(rich={**RICH, "assert": "funds >= 11"}))
     assert raised(changed) == [(second, 1_010, 1_020, "configuration changed")]
 
 
@@ -247,13 +252,16 @@ def test_an_element_that_makes_no_valid_invariant_is_an_alert_until_it_is_gone(
     poor = {**NAMED, "for_each": {"x": NAMED["for_each"]["x"]}, "assert": "'${x}' == '' or funds >= 10"}
     chains = Chains(connection, plan_of(named=poor))
 
-    def answer(listed: list[str]) -> None:
+    def answer(names: list[str]) -> None:
         for _ in range(2):
-            chains.answer(lambda name, _: {"x": listed} if name == "named:*" else {"funds": 1})
+            chains.answer(lambda name, _: {"x": names} if name == "named:*" else {"funds": 1})
 
-    for number, listed in enumerate(([hostile, "dai"], [hostile, "dai"], ["dai"]), 1):
+    shown = []
+    for number, names in enumerate(([hostile, "dai"], [hostile, "dai"], ["dai"]), 1):
         chains.mine(number)
-        answer(listed)
+        answer(names)
+        shown.append(sorted(state for _, state in listed(chains)))
+    assert shown == [["unread", "violated"], ["unread", "violated"], ["violated"]]
     found = [
         (s.labels["alertname"], s.labels["invariant"], s.labels["x"], s.reason) for s in chains.alerts.signals
     ]
@@ -281,6 +289,38 @@ def test_routes_may_match_the_labels_of_elements() -> None:
     assert "no alert of chainwatch has the label" in warnings("ownr")[0]
 
 
+def test_alerts_of_elements_go_on_where_only_how_they_are_reported_is_configured_otherwise(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, OWNERS, [OWNERS[0]])
+    step(chains, 2, OWNERS, [OWNERS[0]])
+    assert raised(chains) == [(OWNERS[0], 1_010, None, "")]
+    changed = Chains(
+        connection, plan_of(rich={**RICH, "message": "fill up ${owner}", "runbook_url": "https://x.org"})
+    )
+    step(changed, 3, OWNERS, [OWNERS[0]])
+    assert raised(changed) == []
+    step(changed, 4, OWNERS)
+    assert raised(changed) == [(OWNERS[0], 1_010, 1_040, "holds again")]
+
+
+def test_a_list_without_elements_is_shown_as_one_that_checks_nothing(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    assert listed(chains) == [("rich:*", "waiting")]
+    for number, owners in enumerate(([], OWNERS[:1], []), 1):
+        step(chains, number, owners)
+        shown = [(f"rich:{owner}", "holds") for owner in owners]
+        assert listed(chains) == (shown or [("rich:*", "empty")])
+
+
+def test_a_list_that_is_too_long_is_shown_beside_the_elements_that_it_had(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, OWNERS[:1])
+    step(chains, 2, [f"0x{number:040x}" for number in range(1_001)])
+    assert listed(chains) == [("rich:*", "violated"), (f"rich:{OWNERS[0]}", "holds")]
+
+
 class Made:
     """Invariants that are made while this runs; the configuration has none."""
 
@@ -300,7 +340,7 @@ class Made:
         self.chains = Chains(self.connection, self.plan)
 
     def listed(self) -> list[tuple[str, str]]:
-        found = list_invariants(self.connection, self.context, 5.0)
+        found = list_invariants(self.connection, self.context, 5.0).rows
         return [(one.name, one.state) for one in found if one.origin == "api"]
 
     def families(self) -> set[tuple[str, str]]:
