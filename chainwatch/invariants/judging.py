@@ -359,10 +359,12 @@ def end(work: Work, alert: RaisedAlert, at: int, reason: str) -> None:
     )
 
 
-def end_all(work: Work, name: str, reason: str) -> None:
-    """End all alerts of the invariant ``name``."""
-    for alert in invariants.raised(work.connection, name).values():
-        end(work, alert, max(work.chain_time, work.latest_seen), reason)
+def end_all(work: Work, reasons: Mapping[str, str]) -> None:
+    """End all alerts of invariants; ``reasons`` are by the invariants' names."""
+    raised = invariants.raised_of(work.connection, list(reasons))
+    for name, reason in reasons.items():
+        for alert in raised.get(name, {}).values():
+            end(work, alert, max(work.chain_time, work.latest_seen), reason)
 
 
 def _needed(checks: Sequence[Check], standing: Standing) -> set[tuple[str, int]]:

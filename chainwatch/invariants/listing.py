@@ -13,6 +13,8 @@ from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Header, to_hex
 from chainwatch.store import definitions, elements, invariants
 
+DELETED, STOPPED = "deleted", "stopped"
+"""Why alerts of an invariant end that was made while this runs."""
 NO_LONGER_LISTED = "no longer listed"
 """Why alerts of an element end that its list has no more."""
 
@@ -37,12 +39,12 @@ def listing_of(name: str) -> str:
 
 def why_gone(connection: sa.Connection, name: str, running: Collection[str]) -> str:
     """Return why the invariant ``name`` is none of those that are ``running``: the reason of its alerts' end."""
-    definition = definitions.find(connection, family_of(name))
     if listing_of(name) in running:
         return NO_LONGER_LISTED
+    definition = definitions.find(connection, family_of(name))
     if definition is None or definition.is_deleted:
-        return "deleted"
-    return NO_LONGER_LISTED if definition.is_running and name != definition.name else "stopped"
+        return DELETED
+    return NO_LONGER_LISTED if definition.is_running and name != definition.name else STOPPED
 
 
 def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invariant]) -> list[Listed]:

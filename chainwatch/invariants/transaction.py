@@ -244,17 +244,17 @@ class InvariantTransaction:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
         if page.after:
             return None
+        checker = self._checker
         if page.names is None:
-            names = self._checker.known_of_file(self._connection)
+            names = sorted(checker.known_of_file(self._connection))
         else:
-            names = invariants.known_names(self._connection)
-            wanted = self._checker.own_names(page.names)
-            names = {name for name in names if self._checker.configured_as(name) in wanted}
-        for name in sorted(names):
-            invariants.forget(self._connection, name)
-            if self._checker.configured_as(name) not in self._checker.settings.invariants:
-                self._checker.kept_accepted.forget(self._connection, [name])
-            judging.end_all(self._work, name, CONFIG_CHANGED)
+            wanted = checker.own_names(page.names)
+            known = sorted(invariants.known_names(self._connection))
+            names = [name for name in known if checker.configured_as(name) in wanted]
+        invariants.forget(self._connection, names)
+        gone = [name for name in names if checker.configured_as(name) not in checker.settings.invariants]
+        checker.kept_accepted.forget(self._connection, gone)
+        judging.end_all(self._work, dict.fromkeys(names, CONFIG_CHANGED))
         return 1
 
     # --- which blocks are checked

@@ -117,8 +117,8 @@ def _reports(
             reading = readings.get((view.name, network, block))
             for value, content in ((reading.content if reading is not None else None) or {}).items():
                 unit = units.get(view.name, {}).get(value)
-                is_amount = unit is not None and isinstance(content, int) and not isinstance(content, bool)
-                formatted = in_units(content, *unit) if is_amount and unit is not None else ""
+                is_amount = isinstance(content, int) and not isinstance(content, bool)
+                formatted = in_units(content, *unit) if unit is not None and is_amount else ""
                 values.append(ValueView(value, network, block, shown_value(content), formatted))
         errors = [one.error for one in checks[view.name][-1:] if one.holds is None]
         found.append(InvariantReport(view, family_of(view.name), values, errors[0] if errors else None))

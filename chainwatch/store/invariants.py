@@ -290,19 +290,21 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     )
 
 
-def forget_checks(connection: sa.Connection, name: str) -> None:
-    """Delete what was read and checked for ``name``, but for its alerts and up to where its events were read."""
+def forget_checks(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete what was read and checked for ``names``, but for their alerts and up to where their events were read."""
+    if not names:
+        return
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings):
-        connection.execute(sa.delete(table).where(table.c.name == name))
-    due_checks.forget(connection, name)
-    invariant_history.forget(connection, name)
+        bulk.delete(connection, table, ("name",), [(name,) for name in names])
+    due_checks.forget(connection, names)
+    invariant_history.forget(connection, names)
 
 
-def forget(connection: sa.Connection, name: str) -> None:
-    """Delete all of ``name`` but for its alerts: these are to be ended."""
-    forget_checks(connection, name)
-    connection.execute(sa.delete(invariant_cursors).where(invariant_cursors.c.name == name))
+def forget(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete all of ``names`` but for their alerts: these are to be ended."""
+    forget_checks(connection, names)
+    bulk.delete(connection, invariant_cursors, ("name",), [(name,) for name in names])
 
 
 def known_names(connection: sa.Connection) -> set[str]:

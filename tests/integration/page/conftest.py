@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browsing import DESK, PHONE, Tab, chromium
 from tests.support.served_page import ServedPage, fill, serving_page
+from tests.support.waiting import PATIENCE
 
 Open = Callable[..., Tab]
+
+expect.set_options(timeout=1_000 * PATIENCE)
 
 
 def faults_on_phones(tab: Open, paths: Sequence[str], look: Callable[[Page], None]) -> list[str]:
@@ -52,7 +55,7 @@ def tab(browser: Browser, served: ServedPage) -> Iterator[Open]:
 
     def open_tab(page: ServedPage = served, **options: object) -> Tab:
         context = browser.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1_000 * PATIENCE)
         contexts.append(context)
         opened.append(Tab(context, page.url))
         return opened[-1]
