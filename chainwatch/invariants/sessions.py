@@ -87,6 +87,7 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
         }
     else:
         annotations["summary"] = f"{where}: {fault}"
+    annotations |= _link(session)
     ends_at = log.timestamp + session.lasts
     place = (session.name, number, session.network, log.block_number)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
@@ -109,9 +110,14 @@ def _raise_unread(work: Work, session: EventSession, read: int, last: Header, fa
         f"{failure or 'its events, or what they claim, cannot be read'}.",
         "block": str(read),
         "block_network": session.network,
+        **_link(session),
     }
     place = (session.name, UNREAD, session.network, read)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, last.timestamp))
+
+
+def _link(session: EventSession) -> dict[str, str]:
+    return {} if session.runbook_url is None else {"runbook_url": session.runbook_url}
 
 
 def roll_back(work: Work, running: Running, network: str, block: int) -> None:

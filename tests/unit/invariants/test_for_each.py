@@ -448,3 +448,17 @@ def test_a_list_of_the_file_wins_over_one_that_was_made(connection: sa.Connectio
     chains = Chains(connection, plan_of(rich={**RICH, "for_each": {"owner": [first]}}))
     step(chains, 1, [], [first, second])
     assert raised(chains) == [(first, 1_010, None, "")]
+
+
+def test_an_alert_of_one_that_is_replaced_goes_on_while_it_is_broken_whatever_for_says(
+    connection: sa.Connection,
+) -> None:
+    made = Made(connection)
+    for number, funds in ((1, 10), (2, 9), (3, 9), (4, 9), (5, 9), (6, 10), (7, 9), (8, 9)):
+        if number in (1, 4):
+            made.put({**FLOOR, "for": "1m"} if number == 4 else FLOOR, "poor")
+        made.chains.step(number, funds)
+    found = [
+        (one.ends_at, one.reason) for one in made.chains.alerts.signals if one.labels["invariant"] == "poor"
+    ]
+    assert found == [(None, ""), (None, ""), (1_060, "holds again")]
