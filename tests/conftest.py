@@ -12,13 +12,11 @@ import pytest
 import structlog
 
 from tests.support.anvil import Anvil, AnvilError, find_or_install
+from tests.support.examples import choose_examples
 from tests.support.missing import missing
 from tests.support.postgres import PostgresError, PostgresServer
 
-hypothesis.settings.register_profile(  # speed is measured by scripts/bench
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("shared machine")
+choose_examples()
 
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN

@@ -64,10 +64,10 @@ def judge(
     raised = invariants.raised_of(connection, list(judged))
     stored = {name: checks.of(name) for name in judged}
     wanted = {
-        (name, network, block)
+        place
         for name, one in judged.items()
         for check in (stored[name] if one.invariant.reads_previous else _to_be_evaluated(one, stored[name]))
-        for network, block in (check.positions or {}).items()
+        for place in check.places(name)
     }
     readings = dict(fresh)
     if missing := wanted - fresh.keys():
@@ -202,13 +202,13 @@ def _evaluate(
 def _values(invariant: Invariant, check: Check, readings: Mapping[Place, Reading]) -> Values | str | None:
     """Return the values of a check; why they cannot be read; None while they are not."""
     contents: dict[str, Values] = {}
-    for network, block in (check.positions or {}).items():
-        reading = readings.get((invariant.name, network, block))
+    for place in check.places(invariant.name):
+        reading = readings.get(place)
         if reading is None or reading.is_wanted:
             return None
         if reading.content is None:
-            return f"{network}: {reading.error}"
-        contents[network] = reading.content
+            return f"{reading.network}: {reading.error}"
+        contents[reading.network] = reading.content
     try:
         return gather(invariant, contents, check.network)
     except KeyError as error:
@@ -244,7 +244,7 @@ def _apply(
         place, annotations = (judging.invariant.name, name, since.network, since.block), condition.annotations
         held = _held_before(checks, since) if name == VIOLATED else None
         if held is not None:
-            held = held._replace(network=since.network, block=_positions(held)[since.network])
+            held = held._replace(network=since.network, block=held.blocks[since.network])
             annotations = rules.with_held(dict(annotations), held.network, held.block, held.timestamp)
         alert = RaisedAlert(*place, condition.labels, annotations, since.timestamp)
         raise_alert(work, alert)
@@ -269,13 +269,9 @@ def _held_before(checks: Sequence[Check], since: Checked) -> Check | None:
     for check in checks:
         if check[:2] == since[:2]:
             return held
-        if check.holds and since.network in _positions(check):
+        if check.holds and since.network in check.blocks:
             held = check
     return None
-
-
-def _positions(check: Check) -> Mapping[str, int]:
-    return check.positions or {check.network: check.block}
 
 
 def _holding(work: Work, invariant: Invariant, standing: Standing, waited: float) -> dict[str, Checked]:
@@ -315,20 +311,16 @@ def _condition(
             newest = newest._replace(error=_failure(work.connection, invariant, checks))
         return rules.unread(invariant, since, newest)
     check = next(one for one in checks if (one.network, one.block) == (since.network, since.block))
-    positions = check.positions or {}
-    places = {(invariant.name, network, block) for network, block in positions.items()}
-    values = _values(invariant, check, invariants.readings_at(work.connection, places))
-    return rules.violated(invariant, since, positions, values if isinstance(values, Mapping) else {})
+    readings = invariants.readings_at(work.connection, check.places(invariant.name))
+    values = _values(invariant, check, readings)
+    return rules.violated(
+        invariant, since, check.positions or {}, values if isinstance(values, Mapping) else {}
+    )
 
 
 def _failure(connection: sa.Connection, invariant: Invariant, checks: Sequence[Check]) -> str | None:
     """Return why the newest of ``checks`` that failed is still to be read."""
-    places = {
-        (invariant.name, network, block)
-        for check in checks
-        if check.holds is None
-        for network, block in (check.positions or {}).items()
-    }
+    places = {place for check in checks if check.holds is None for place in check.places(invariant.name)}
     readings = sorted(invariants.readings_at(connection, places).values(), key=lambda one: one.timestamp)
     return next((f"{one.network}: {one.error}" for one in reversed(readings) if one.error), None)
 
@@ -370,10 +362,12 @@ def end(work: Work, alert: RaisedAlert, at: int, reason: str) -> None:
     )
 
 
-def end_all(work: Work, name: str, reason: str) -> None:
-    """End all alerts of the invariant ``name``."""
-    for alert in invariants.raised(work.connection, name).values():
-        end(work, alert, max(work.chain_time, work.latest_seen), reason)
+def end_all(work: Work, reasons: Mapping[str, str]) -> None:
+    """End all alerts of invariants; ``reasons`` are by the invariants' names."""
+    raised = invariants.raised_of(work.connection, list(reasons))
+    for name, reason in reasons.items():
+        for alert in raised.get(name, {}).values():
+            end(work, alert, max(work.chain_time, work.latest_seen), reason)
 
 
 def _needed(checks: Sequence[Check], standing: Standing) -> set[tuple[str, int]]:

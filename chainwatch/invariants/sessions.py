@@ -38,9 +38,8 @@ def apply(work: Work, read: EventsRead, waiting: dict[str, float]) -> None:
     hashes = {header.number: header.hash for header in blocks.window(connection, session.network)}
     ends = {(wanted.last, wanted.hash)} if wanted.hash is not None else set()
     found = ends | {(log.block_number, log.block_hash) for log in read.logs}
-    if any(
-        hashes.get(block, hash_) != hash_ for block, hash_ in found
-    ):  # those that left the window are final
+    # those that left the window are final
+    if any(hashes.get(block, hash_) != hash_ for block, hash_ in found):
         return  # replaced meanwhile: they are read again
     for log, fault in zip(read.logs, read.faults, strict=True):
         _raise(work, session, log, fault)
@@ -59,14 +58,7 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
     if any(alert.starts_at <= log.timestamp < alert.starts_at + session.cooldown for alert in raised):
         return
     number = f"{log.block_number}-{log.log_index}"
-    labels = {
-        "alertname": "InvariantViolated",
-        "severity": session.severity,
-        "invariant": session.name,
-        "network": session.network,
-        "event": number,
-        **session.labels,
-    }
+    labels = _labels("InvariantViolated", session) | {"event": number}
     where = f"block {log.block_number} of {session.network}"
     annotations = {
         "description": said(session.message, f"{fault}; {where}" if fault else where),
@@ -97,13 +89,7 @@ def _raise_unread(work: Work, session: EventSession, read: int, last: Header, fa
     """Raise the alert that nothing of ``session`` has been looked up after the block ``read``, unless it fires already."""
     if UNREAD in invariants.raised(work.connection, session.name):
         return
-    labels = {
-        "alertname": "InvariantUnread",
-        "severity": session.severity,
-        "invariant": session.name,
-        "network": session.network,
-        **session.labels,
-    }
+    labels = _labels("InvariantUnread", session)
     annotations = {
         "summary": f"{session.name} cannot be checked",
         "description": f"Nothing is known of it since block {read} of {session.network}: "
@@ -120,10 +106,21 @@ def _link(session: EventSession) -> dict[str, str]:
     return {} if session.runbook_url is None else {"runbook_url": session.runbook_url}
 
 
+def _labels(alertname: str, session: EventSession) -> dict[str, str]:
+    return {
+        "alertname": alertname,
+        "severity": session.severity,
+        "invariant": session.name,
+        "network": session.network,
+        **session.labels,
+    }
+
+
 def roll_back(work: Work, running: Running, network: str, block: int) -> None:
     """End the alerts about events of ``network`` after ``block``."""
+    raised = invariants.raised_of(work.connection, list(running.sessions))
     for name in running.sessions:
-        for alert in invariants.raised(work.connection, name).values():
+        for alert in raised.get(name, {}).values():
             if alert.network == network and alert.block > block:
                 judging.end(work, alert, alert.starts_at, REORG)
 
@@ -143,6 +140,7 @@ def settle(
     if not running.sessions:
         return
     known = invariants.cursors(work.connection)
+    raised = invariants.raised_of(work.connection, list(running.sessions))
     for name, session in running.sessions.items():
         checkpoint = work.checkpoints.get(session.network)
         if checkpoint is None:
@@ -156,6 +154,6 @@ def settle(
             work.wanted.add((INVARIANTS, session.network))
             if now - waiting.setdefault(name, now) >= UNREAD_AFTER:
                 _raise_unread(work, session, known[name], checkpoint.last, failures.get(name))
-        for alert in invariants.raised(work.connection, name).values():
+        for alert in raised.get(name, {}).values():
             if alert.ends_at is not None and alert.ends_at <= work.seen.get(session.network, 0):
                 judging.end(work, alert, alert.ends_at, OVER)

@@ -7,6 +7,7 @@ from chainwatch.checker.invariants.judge import UNREAD
 from chainwatch.invariants import judging, listing
 from chainwatch.invariants.definitions import Running
 from chainwatch.invariants.kept_accepted import KeptAccepted
+from chainwatch.invariants.listing import STOPPED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import RaisedAlert
@@ -22,14 +23,14 @@ def is_tidy(work: Work, running: Running) -> bool:
 
 def tidy(work: Work, running: Running, accepted: KeptAccepted) -> None:
     """End and forget what is stored of invariants that were stopped or deleted."""
-    for name in sorted(invariants.known_names(work.connection) - running.names):
-        if {name, listing.family_of(name)} & running.uncheckable.keys():
-            continue
-        invariants.forget(work.connection, name)
-        reason = listing.why_gone(work.connection, name, running.names)
-        if reason != "stopped":
-            accepted.forget(work.connection, [name])
-        judging.end_all(work, name, reason)
+    reasons = {
+        name: listing.why_gone(work.connection, name, running.names)
+        for name in sorted(invariants.known_names(work.connection) - running.names)
+        if not {name, listing.family_of(name)} & running.uncheckable.keys()
+    }
+    invariants.forget(work.connection, reasons)
+    accepted.forget(work.connection, [name for name, reason in reasons.items() if reason != STOPPED])
+    judging.end_all(work, reasons)
     schema.set_property(work.connection, TIDIED, str(running.revision))
 
 

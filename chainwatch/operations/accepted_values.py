@@ -75,7 +75,7 @@ def _to_accept(connection: sa.Connection, context: Context, name: str) -> tuple[
         if name not in known and not invariants.checks(connection, name):
             raise NotFound(no_such("invariant", name, sorted(known)))
         raise Conflict(f"{name} compares with no accepted value, or no check of it was answered yet")
-    check = _newest_answered(connection, name)
+    check = invariants.last_answered(invariants.checks(connection, name))
     values = None if check is None else _values(connection, name, check, first)
     if check is None or values is None:
         raise Conflict(
@@ -86,7 +86,8 @@ def _to_accept(connection: sa.Connection, context: Context, name: str) -> tuple[
 
 def values_to_accept(connection: sa.Connection, name: str) -> str:
     """Return the values that would be accepted now; empty where none can be."""
-    first, check = accepted_values.newest(connection, name), _newest_answered(connection, name)
+    first = accepted_values.newest(connection, name)
+    check = invariants.last_answered(invariants.checks(connection, name))
     values = None if first is None or check is None else _values(connection, name, check, first)
     return "" if values is None else _text(values)
 
@@ -108,16 +109,10 @@ def _text(values: Values) -> str:
     return f"{text} (SHA-256 {sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]})"
 
 
-def _newest_answered(connection: sa.Connection, name: str) -> Check | None:
-    checks = invariants.checks(connection, name)
-    return next((check for check in reversed(checks) if check.holds is not None), None)
-
-
 def _values(connection: sa.Connection, name: str, check: Check, accepted: Accepted) -> Values | None:
     """Return the values of ``check`` that are compared; None unless all are known."""
-    places = {(name, network, block) for network, block in (check.positions or {}).items()}
     found: dict[str, Any] = {}
-    for reading in invariants.readings_at(connection, places).values():
+    for reading in invariants.readings_at(connection, check.places(name)).values():
         for key, value in (reading.content or {}).items():
             is_sum = key in found and key in accepted.content  # what is read on several networks
             found[key] = found[key] + value if is_sum else value

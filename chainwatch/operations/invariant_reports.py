@@ -18,7 +18,6 @@ from chainwatch.operations.invariant_history import InvariantHistory, invariant_
 from chainwatch.operations.invariants import STATES, InvariantView, all_invariants, chosen, show_invariant
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store import definitions, invariants
-from chainwatch.store.invariants import Check
 from chainwatch.support.asset_units import in_units
 
 CURSORS = Cursors("invariant-reports", 1)
@@ -101,15 +100,12 @@ def _reports(
 ) -> list[InvariantReport]:
     names = [one.name for one in views]
     checks = {name: invariants.checks(connection, name) for name in names}
-    answered = {
-        name: next((one for one in reversed(some) if one.holds is not None), None)
-        for name, some in checks.items()
-    }
+    answered = {name: invariants.last_answered(some) for name, some in checks.items()}
     places = {
-        (name, network, block)
+        (name, *place)
         for name, check in answered.items()
         if check is not None
-        for network, block in _positions(check).items()
+        for place in check.blocks.items()
     }
     readings = invariants.readings_at(connection, places)
     units = _units(connection, context, names)
@@ -117,20 +113,16 @@ def _reports(
     for view in views:
         check = answered.get(view.name)
         values = []
-        for network, block in _positions(check).items() if check is not None else ():
+        for network, block in check.blocks.items() if check is not None else ():
             reading = readings.get((view.name, network, block))
             for value, content in ((reading.content if reading is not None else None) or {}).items():
                 unit = units.get(view.name, {}).get(value)
-                is_amount = unit is not None and isinstance(content, int) and not isinstance(content, bool)
-                formatted = in_units(content, *unit) if is_amount and unit is not None else ""
+                is_amount = isinstance(content, int) and not isinstance(content, bool)
+                formatted = in_units(content, *unit) if unit is not None and is_amount else ""
                 values.append(ValueView(value, network, block, shown_value(content), formatted))
         errors = [one.error for one in checks[view.name][-1:] if one.holds is None]
         found.append(InvariantReport(view, family_of(view.name), values, errors[0] if errors else None))
     return found
-
-
-def _positions(check: Check) -> Mapping[str, int]:
-    return check.positions or {check.network: check.block}
 
 
 def _units(

@@ -19,9 +19,9 @@ from chainwatch.config.kinds import LookUp
 from chainwatch.invariants.definitions import SESSION, listed, settings_of
 from chainwatch.invariants.listing import family_of
 from chainwatch.operations.accepted_values import AcceptedView, accepted_view, values_to_accept
-from chainwatch.operations.checks import no_such
+from chainwatch.operations.checks import check_one_of, no_such
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.errors import NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
@@ -101,8 +101,8 @@ def list_invariants(
 
 def chosen(views: Iterable[InvariantView], name: str | None, state: str | None) -> list[InvariantView]:
     """Return those of ``views`` with a name or of its elements, and in a state. Raises ``Invalid``."""
-    if state is not None and state not in STATES:
-        raise Invalid(f"state: {state[:100]!r}: expected {', '.join(STATES)}")
+    if state is not None:
+        check_one_of("state", state, STATES)
     return [
         one
         for one in views
@@ -276,14 +276,11 @@ def _view(
 def check_views(connection: sa.Connection, name: str) -> list[CheckView]:
     """Return the stored checks of ``name`` with what they read, in the order of their times."""
     checks = invariants.checks(connection, name)
-    places = {
-        (name, network, block) for check in checks for network, block in (check.positions or {}).items()
-    }
+    places = {place for check in checks for place in check.places(name)}
     readings = invariants.readings_at(connection, places)
     found = []
     for check in checks:
-        blocks = check.positions or {check.network: check.block}
-        read = [readings.get((name, network, block)) for network, block in blocks.items()]
+        read = [readings.get((name, network, block)) for network, block in check.blocks.items()]
         values = ", ".join(shown(one.content) for one in read if one is not None and one.content is not None)
-        found.append(CheckView(check.timestamp, blocks, check.holds, values, check.error))
+        found.append(CheckView(check.timestamp, check.blocks, check.holds, values, check.error))
     return found

@@ -17,6 +17,7 @@ from chainwatch.promql.series import NAME, Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
 from chainwatch.promql.subqueries import SeriesWindow, subquery_windows
 from chainwatch.promql.syntax import (
+    SUBQUERY_STEP,
     Aggregation,
     At,
     Binary,
@@ -62,7 +63,8 @@ class Limits:
 class Evaluation:
     """Evaluates nodes over ``source``; ``start`` and ``end`` are what ``@ start()`` and ``@ end()`` mean.
 
-    ``notes`` collect what is odd about a query, where somebody wants to know.
+    Subqueries without a step are evaluated every ``subquery_step`` milliseconds. ``notes`` collect what is odd about a
+    query, where somebody wants to know.
 
     The results of the nodes in ``shared`` (by ``id``) are computed once for each time. Raises ``EvaluationError``.
     """
@@ -74,6 +76,7 @@ class Evaluation:
         end: int,
         *,
         look_back: int = LOOK_BACK,
+        subquery_step: int = SUBQUERY_STEP,
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
         shared: frozenset[int] = frozenset(),
@@ -86,6 +89,7 @@ class Evaluation:
         self._start = start
         self._end = end
         self.look_back = look_back
+        self.subquery_step = subquery_step
         self._limits = limits
         self._clock = clock
         self._shared = shared

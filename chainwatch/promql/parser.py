@@ -1,7 +1,7 @@
 """From a query's text to its syntax tree, by Prometheus' grammar (promql/parser/generated_parser.y) and its checks of types.
 
-Refused by name: native histograms, and what is experimental in the grammar (expressions for durations, ``anchored``,
-``smoothed``, ``fill``).
+Refused by name: native histograms, and what is experimental in the grammar (``anchored``, ``smoothed``, ``fill``, functions
+in durations).
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class _Parser:
     def _range(self, part: _Part, start: int) -> _Part:
         length = self._cursor.length("range")
         if not self._cursor.takes(":"):
-            self._cursor.close_range()
+            self._cursor.expect("]", "range")
             if not isinstance(part.node, Selector) or part.closed:
                 raise self._cursor.error("ranges only allowed for vector selectors", start)
             if part.node.offset:
@@ -249,7 +249,7 @@ class _Parser:
                 raise self._cursor.error("no @ modifiers allowed before range", start)
             return self._part(RangeSelector(part.node, length), part.start, part)
         step = None if self._cursor.at.text == "]" else self._cursor.length("subquery")
-        self._cursor.close_range()
+        self._cursor.expect("]", "range")
         if part.type != VECTOR:
             raise self._cursor.error(
                 f"subquery is only allowed on instant vector, got {part.type} instead", part.start

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import re2
 
 SUBQUERY_STEP = 60_000
-"""Milliseconds between the evaluations of a subquery without a step of its own."""
+"""Milliseconds between the evaluations of a subquery without a step of its own, by default."""
 At = int | Literal["start", "end"] | None
 """The modifier ``@``: Unix milliseconds, the start or end of the evaluated range, or none."""
 CAPTURING_MAX = 1_000
@@ -128,7 +128,7 @@ class RangeSelector:
 
 @dataclass(frozen=True, slots=True)
 class Subquery:
-    """``expression[1h:1m]``; without ``step``, ``SUBQUERY_STEP``."""
+    """``expression[1h:1m]``; without ``step``, every ``subquery_step`` of the evaluation."""
 
     expression: Node
     range: int

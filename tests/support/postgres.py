@@ -17,12 +17,10 @@ from uuid import uuid4
 import psycopg
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 SUPERUSER = "postgres"
 UNPRIVILEGED = "nobody"  # the server refuses to run as root
-
-START_TIMEOUT = 60.0
-STOP_TIMEOUT = 10.0
 
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60"]
 
@@ -52,7 +50,7 @@ class PostgresServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)  # "immediate" shutdown: what it holds is thrown away
             try:
-                self._process.wait(STOP_TIMEOUT)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -107,7 +105,7 @@ class PostgresServer:
         self._wait(log)
 
     def _wait(self, log: Path) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 raise PostgresError(f"postgres ended at once: {log.read_text(errors='replace')[-1000:]}")
@@ -117,7 +115,7 @@ class PostgresServer:
                 time.sleep(0.05)
             else:
                 return
-        raise PostgresError(f"postgres did not answer within {START_TIMEOUT} s")
+        raise PostgresError(f"postgres did not answer within {PATIENCE:g} s")
 
     def _connect(self) -> psycopg.Connection[Any]:
         return psycopg.connect(

@@ -93,13 +93,15 @@ def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int],
     others = shown({name: value for name, value in accepted.items() if value != values.get(name)})
     differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
+    fact = f"{differences}: {read}" if differences else read
+    if others:
+        to_accept = f"if that is right: chainwatch invariants accept {quote(invariant.name)}"
+        fact = f"{fact} (accepted: {others}) at {where}; {to_accept}"
+    else:
+        fact = f"{fact} at {where}"
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
-        "description": said(
-            invariant.message,
-            f"{f'{differences}: ' if differences else ''}{read}{f' (accepted: {others})' if others else ''} at {where}"
-            f"{f'; if that is right: chainwatch invariants accept {quote(invariant.name)}' if others else ''}",
-        ),
+        "description": said(invariant.message, fact),
         "values": read,
         **({"accepted": others} if others else {}),
         **({"difference": differences} if differences else {}),

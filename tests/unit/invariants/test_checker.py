@@ -18,7 +18,7 @@ from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import BlockRead
 from chainwatch.invariants.sampling import Sample, SampledBlocks
 from chainwatch.model import Batch, Event, Header, Seen
-from chainwatch.pipeline.checker import Checker
+from chainwatch.pipeline.checker import Checker, Page
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
@@ -366,6 +366,14 @@ def test_an_invariant_that_is_configured_otherwise_begins_anew(connection: sa.Co
     assert changed.raised[1:] == [("InvariantViolated", 1_030, None, "")]
     assert [one[2:] for one in Chains(connection, plan_of()).raised] == [(1_030, "configuration changed")]
     assert invariants.known_names(connection) == set()
+
+
+def test_a_flow_that_is_configured_otherwise_leaves_invariants_as_they_are(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    page = Page(["flow-of-my-floor"], 0, 10)
+    chains.pipeline.judge_again(connection, chains.checker, page, 0.0)
+    assert invariants.known_names(connection) == {"floor"}
 
 
 @pytest.mark.parametrize(
