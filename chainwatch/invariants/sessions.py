@@ -12,6 +12,7 @@ from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.invariants import judging
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.model import Header, RawLog, to_hex
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import blocks, invariants
 from chainwatch.store.invariants import RaisedAlert
@@ -87,9 +88,11 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
 
 def _raise_unread(work: Work, session: EventSession, read: int, last: Header, failure: str | None) -> None:
     """Raise the alert that nothing of ``session`` has been looked up after the block ``read``, unless it fires already."""
-    if UNREAD in invariants.raised(work.connection, session.name):
-        return
     labels = _labels("InvariantUnread", session)
+    if (before := invariants.raised(work.connection, session.name).get(UNREAD)) is not None:
+        if dict(before.labels) == labels:
+            return
+        judging.end(work, before, last.timestamp, CONFIG_CHANGED)
     annotations = {
         "summary": f"{session.name} cannot be checked",
         "description": f"Nothing is known of it since block {read} of {session.network}: "

@@ -270,6 +270,17 @@ def test_an_element_that_makes_no_valid_invariant_is_an_alert_until_it_is_gone(
         ("InvariantUnread", "named", hostile, "no longer listed"),
         ("InvariantViolated", "named", "dai", ""),
     ]
+    chains.mine(4)
+    answer([hostile, "dai"])
+    other = Chains(connection, plan_of(named={**poor, "severity": "P0"}))
+    other.mine(5)
+    for number in (6, 7):
+        other.mine(number)
+    of_hostile = [s for s in other.alerts.signals if s.labels["x"] == hostile]
+    assert [(s.labels["severity"], s.reason) for s in of_hostile] == [
+        ("P1", "configuration changed"),
+        ("P0", ""),
+    ]
     unread = next(s for s in chains.alerts.signals if s.labels["x"] == hostile)
     assert "has quotes or a backslash" in unread.annotations["description"]
     assert "[invariants.named]" in unread.annotations["description"]
