@@ -234,7 +234,8 @@ class _Pass:
                 yield result
         for task in left & self._apart.keys():
             split = self._apart[task].split
-            if split is None or split.shows_slow_ones:
+            is_long = self._retries.is_long(self._network, GRACE)
+            if split.shows_slow_ones if split is not None else is_long:
                 self._retries.suspect(self._network, self._apart[task].names, is_slow=True)
 
     def _finished(self) -> Iterator[BlockRead]:
@@ -273,12 +274,13 @@ class _Pass:
     def _note(self, block: WantedBlock, group: GroupRead, read: set[str], apart: _Apart | None) -> None:
         retries, network = self._retries, self._network
         unread = [one.name for one in block.readings if one.name not in read]
-        is_slow = apart is not None and group.seconds >= SLOW
+        is_slow = apart is not None and group.seconds >= SLOW and retries.is_long(network, group.seconds)
         split = None if apart is None else apart.split
         if split is not None and read and not is_slow:
             split.quick += 1
         if read:
             retries.note_read(network, block.header)
+            retries.note_seconds(network, group.seconds)
             if is_slow and (split is None or split.shows_slow_ones):
                 retries.suspect(network, read, is_slow=True)
             else:
