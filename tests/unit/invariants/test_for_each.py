@@ -229,7 +229,7 @@ NAMED: dict[str, Any] = {
 
 def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_database: Database) -> None:
     with suppress(Undo), shared_database.transaction() as connection:
-        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["usdc"]}}))
+        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["USD Coin"]}}))
 
         def answer(name: str, _block: int) -> dict[str, Any]:
             return {"x": HOSTILE} if name == "named:*" else {"funds": 1}
@@ -238,7 +238,7 @@ def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_databa
         for _ in range(2):
             chains.answer(answer)
         found = {(s.labels["invariant"], s.labels["x"], s.labels.get("y")) for s in chains.alerts.signals}
-        assert found == {("floor", "usdc", None)} | {
+        assert found == {("floor", "USD Coin", None)} | {
             ("named", x, y) for x in HOSTILE for y in ("b", "b,c", "c")
         }
         raise Undo
