@@ -13,14 +13,12 @@ import pytest
 import structlog
 
 from tests.support.anvil import Anvil, AnvilError, find_or_install
+from tests.support.examples import choose_examples
 from tests.support.missing import missing
 from tests.support.postgres import PostgresError, PostgresServer
 from tests.support.storing import remember_statements
 
-hypothesis.settings.register_profile(  # speed is measured by scripts/bench
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("shared machine")
+choose_examples()
 
 if (
     signal.getsignal(signal.SIGINT) == signal.SIG_IGN
@@ -56,7 +54,9 @@ def _logging_is_put_back() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--quick`, for `scripts/test --quick`."""
-    parser.addoption("--quick", action="store_true", help="leave out what needs PostgreSQL or anvil")
+    parser.addoption(
+        "--quick", action="store_true", help="leave out what is slow, or needs PostgreSQL or anvil"
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -71,17 +71,17 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, keep the tests that need no server, and try fewer examples of each property."""
+    """With `--quick`, keep the tests that need no server and are not slow, and try fewer examples of each property."""
     if not config.getoption("--quick"):
         return
-    slow = [item for item in items if _needs_a_server(item)]
+    slow = [item for item in items if item.get_closest_marker("slow") or _needs_a_server(item)]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in set(slow)]
     for item in items:
         test = getattr(item, "obj", None)
         usual = getattr(test, "_hypothesis_internal_use_settings", None)
         if usual is not None:
-            fewer = hypothesis.settings(usual, max_examples=max(5, usual.max_examples // 4))
+            fewer = hypothesis.settings(usual, max_examples=max(5, usual.max_examples // 10))
             test._hypothesis_internal_use_settings = fewer  # type: ignore[union-attr]
 
 

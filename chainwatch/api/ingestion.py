@@ -15,13 +15,12 @@ from aiohttp import hdrs, web
 from chainwatch.api.problems import Handler, problem
 from chainwatch.ingestion.json_samples import parse_json
 from chainwatch.ingestion.known_labels import KnownLabels
-from chainwatch.ingestion.model import IngestionError, Parsed, Refusals, WrongFormat
+from chainwatch.ingestion.model import IngestionError, Parsed, Refusals, TooLarge, WrongFormat
 from chainwatch.ingestion.push_groups import group_labels
 from chainwatch.ingestion.remote_write import (
     message_of,
     parse_remote_write,
 )
-from chainwatch.ingestion.snappy import TooLarge
 from chainwatch.rule_engine.intake import JSON, REMOTE_WRITE, Intake
 from chainwatch.rule_engine.pushing import PushGroups, TooMuchPushed
 from chainwatch.tsdb.model import Appended

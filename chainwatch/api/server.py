@@ -59,6 +59,7 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
     clock = running.alerting.clock
     reads = Reads(running.database, running.plan, rule_groups=rules.groups)
     writes = Writes(running, rules.changed)
+    step = round(running.plan.settings.evaluation.interval * 1000)
     is_local = is_loopback(parse_listen(settings.listen).host)
     identities = Identities(reads, trusts_machine=is_local)
 
@@ -91,8 +92,8 @@ async def _serve_monitor(running: Running, reload: Callable[[], None], rules: Ru
     app.add_routes(pessimism.routes(running.health, reads, writes))
     app.add_routes(alertmanager.routes(running, reads, writes))
     with contextlib.closing(ClientTurns(rules.loaded)) as turns:
-        add_page(app, running.database, reads, writes, identities, guard, rules.tsdb, turns, clock)
-        app.add_routes(prometheus.routes(rules, turns, clock))
+        add_page(app, running.database, reads, writes, identities, guard, rules.tsdb, turns, clock, step)
+        app.add_routes(prometheus.routes(rules, turns, clock, step))
         await serve(settings, app, may_listen)
 
 

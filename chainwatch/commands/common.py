@@ -102,6 +102,11 @@ def print_more(page: Page[Any]) -> None:
         click.echo(f"there are more rows: add --after {page.next}", err=True)
 
 
+def can_ask() -> bool:
+    """Return whether somebody at a terminal can answer a question."""
+    return sys.stdin.isatty()
+
+
 def run_until_stopped(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
     """Run ``work`` with an event that SIGTERM and Ctrl-C set."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 
-from chainwatch.commands.common import FAILED, accessing, plan_of, refusals
-from chainwatch.commands.options import Block, Moment, as_json, by
+from chainwatch.commands.common import FAILED, accessing, can_ask, plan_of, print_more, refusals
+from chainwatch.commands.options import Block, Moment, as_json, by, paged
+from chainwatch.support.printable import clean
 
 
 @click.group()
@@ -18,16 +20,19 @@ def invariants() -> None:
 
 
 @invariants.command("list")
+@click.option("--state", help="Only invariants in this state, such as violated, unread or empty.")
+@paged("as configured")
 @as_json
 @click.pass_obj
-def invariants_list(config: Path, as_json: bool) -> None:
+def invariants_list(config: Path, state: str | None, limit: int, after: str | None, as_json: bool) -> None:
     """List invariants: how each stands, and at which block it was checked last."""
     from chainwatch.commands.show import invariants as show
     from chainwatch.operations.invariants import list_invariants
 
     with accessing(config) as access:
-        rows = access.read(list_invariants)
-    show.invariants(rows, as_json)
+        page = access.read(list_invariants, state=state, limit=limit, after=after)
+    show.invariants(page.rows, as_json)
+    print_more(page)
 
 
 @invariants.command("show")
@@ -46,17 +51,32 @@ def invariants_show(config: Path, name: str, as_json: bool) -> None:
 
 @invariants.command("accept")
 @click.argument("name")
+@click.option(
+    "--values",
+    metavar="VALUES",
+    help="Accept these values only, as `invariants show` prints them. Default: show what was read last, and ask.",
+)
 @by
 @as_json
 @click.pass_obj
-def invariants_accept(config: Path, name: str, actor: str, as_json: bool) -> None:
+def invariants_accept(config: Path, name: str, values: str | None, actor: str, as_json: bool) -> None:
     """Accept the values that the invariant NAME read last, so that it compares with these from now on."""
     from chainwatch.commands.show import invariants as show
-    from chainwatch.operations.accepted_values import accept_values
+    from chainwatch.operations.accepted_values import accept_values, find_values_to_accept
 
     with accessing(config, not_found=FAILED) as access:
-        found = access.write(accept_values, name=name, author=actor)
+        if values is None:
+            values = access.read(find_values_to_accept, name=name)
+            _ask_for_acceptance(name, clean(values))
+        found = access.write(accept_values, name=name, author=actor, values=values)
     show.accepted(found, as_json)
+
+
+def _ask_for_acceptance(name: str, values: str) -> None:
+    """Ask the person at the terminal whether ``values`` are right; end the command where they are not."""
+    if not can_ask():
+        raise click.UsageError(f"nobody can be asked: add --values {quote(values)} if these are right")
+    click.confirm(f"{name} has read {values}: accept that?", abort=True, err=True)
 
 
 @invariants.command("history")

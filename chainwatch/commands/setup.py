@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from chainwatch.commands.common import FAILED, plan_of
+from chainwatch.commands.common import FAILED, can_ask, plan_of
 from chainwatch.commands.options import as_json
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ def init(config: Path, /, yes: bool, force: bool, **given: Any) -> None:
     from chainwatch.init import proposing, questions, wizard
     from chainwatch.init.answers import OWN, InitError
 
-    uses_defaults = yes or given["preset"] not in ("", OWN) or not _is_terminal()
+    uses_defaults = yes or given["preset"] not in ("", OWN) or not can_ask()
     prompt: questions.Prompt = questions.defaults if uses_defaults else _prompt
     try:
         answers = questions.ask(questions.Given(**given), prompt)
@@ -149,10 +149,6 @@ def completion(shell: str) -> None:
     assert found is not None
     main = click.get_current_context().find_root().command
     click.echo(found(main, {}, "chainwatch", "_CHAINWATCH_COMPLETE").source())
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
 
 
 def _prompt(question: str, default: str, parse: Callable[[str], T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -140,6 +140,11 @@ class StepSettings(Table):
     )
 
 
+_JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
+_JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
+"""What of a flow says how its events are judged, but not which they are."""
+
+
 class FlowSettings(Table):
     """A kind of transfer: the key its events share, the opening step, the steps expected after it."""
 
@@ -191,3 +196,9 @@ class FlowSettings(Table):
         siblings = [sibling.contract for step in steps for sibling in step.with_.values()]
         named = (self.contract, *(step.contract for step in steps), *siblings)
         return {contract for contract in named if contract}
+
+    def counting(self) -> dict[str, Any]:
+        """Return the settings that say which events count, without those that say how these are judged."""
+        return self.model_dump(
+            exclude={**dict.fromkeys(_JUDGING, True), "expects": {"__all__": _JUDGING_STEP}}
+        )

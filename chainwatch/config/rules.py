@@ -104,7 +104,7 @@ class EvaluationSettings(Table):
     interval: PositiveDuration = Field(
         default=parse_duration("1m"),
         description="How often a group of rules without an `interval` of its own is evaluated where nothing that it reads "
-        "changes.",
+        "changes. It is the step of subqueries without one, too.",
     )
     timeout: PositiveDuration = Field(
         default=parse_duration("10s"),

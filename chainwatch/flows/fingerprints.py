@@ -12,11 +12,6 @@ from chainwatch.pipeline.checker import Prints, fingerprint
 VERSION = 1
 """Raise it when the same configuration makes other transfers of the same logs than before: all are made again then."""
 
-_JUDGING = {"orphan_grace", "orphan_severity", "repeat", "runbook_url"}
-_JUDGING_STEP = {"within", "severity", "repeat", "orphan"}
-"""What of a flow says how its events are judged, but not which they are."""
-
-
 _SINCE: Mapping[str, object] = {
     "match": "key",
     "alias": None,
@@ -36,24 +31,20 @@ def fingerprints(settings: Settings) -> Prints:
     abis = {name: Path(contract.abi).read_bytes() for name, contract in settings.contracts.items()}
     found: Prints = {}
     for name, flow in settings.flows.items():
-        dumped = flow.model_dump()
-        whole = _stated(dumped) | {
-            "opens": _stated(dumped["opens"]),
-            "expects": [_stated(step) for step in dumped["expects"]],
-        }
         contracts = {c: (settings.contracts[c].address, abis[c]) for c in sorted(flow.contracts) if c in abis}
-        rest = {
-            **{key: value for key, value in whole.items() if key not in _JUDGING},
-            "expects": [
-                {key: value for key, value in step.items() if key not in _JUDGING_STEP}
-                for step in whole["expects"]
-            ],
-        }
+        rest, whole = _stated_in_all(flow.counting()), _stated_in_all(flow.model_dump())
         found[name] = (
             fingerprint([VERSION, rest, contracts, networks]),
             fingerprint([VERSION, whole, contracts, networks]),
         )
     return found
+
+
+def _stated_in_all(dumped: Mapping[str, Any]) -> dict[str, Any]:
+    return _stated(dumped) | {
+        "opens": _stated(dumped["opens"]),
+        "expects": [_stated(step) for step in dumped["expects"]],
+    }
 
 
 def _stated(dumped: Mapping[str, Any]) -> dict[str, Any]:

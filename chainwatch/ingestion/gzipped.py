@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from chainwatch.ingestion.model import IngestionError
-from chainwatch.ingestion.snappy import TooLarge
+from chainwatch.ingestion.model import IngestionError, TooLarge
 
 _GZIP = 16 + zlib.MAX_WBITS
 

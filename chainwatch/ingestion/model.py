@@ -23,6 +23,10 @@ class WrongFormat(IngestionError):
     """The document is in a format or compression that is not read."""
 
 
+class TooLarge(IngestionError):
+    """More than may be unpacked, or read at once."""
+
+
 @dataclass(slots=True)
 class Refusals:
     """Samples that were left out: their number by reason, and for each reason the first example in words."""

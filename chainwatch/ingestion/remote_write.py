@@ -20,6 +20,7 @@ from chainwatch.ingestion.model import (
     IngestionError,
     Parsed,
     Refusals,
+    TooLarge,
     WrongFormat,
 )
 from chainwatch.ingestion.names import checked_labels, quoted
@@ -33,7 +34,7 @@ from chainwatch.ingestion.single_samples import (
     read_references,
     read_samples,
 )
-from chainwatch.ingestion.snappy import TooLarge, decompress
+from chainwatch.ingestion.snappy import decompress
 from chainwatch.promql.series import NAME, Labels, Metadata
 
 CONTENT_TYPE = "application/x-protobuf"
@@ -74,9 +75,8 @@ def parse_remote_write(body: bytes, message: str, known: KnownLabels) -> Parsed:
     try:
         request = (wire.Request if message == V2 else wire.WriteRequest).FromString(content)
         described = request.symbols if message == V2 else request.metadata
-        if (
-            content and not request.timeseries and not described
-        ):  # the other version's fields have other numbers
+        # the other version's fields have other numbers: nothing is found of them
+        if content and not request.timeseries and not described:
             raise IngestionError(_no_request(message))
         return (_parse_v2 if message == V2 else _parse_v1)(request, known)
     except DecodeError:

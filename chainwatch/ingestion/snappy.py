@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import cramjam
 
-from chainwatch.ingestion.model import IngestionError
-
-
-class TooLarge(IngestionError):
-    """More than may be unpacked."""
+from chainwatch.ingestion.model import IngestionError, TooLarge
 
 
 def decompress(body: bytes, size_max: int) -> bytes:

@@ -13,6 +13,7 @@ from chainwatch.model import AbiEvent, AbiParam
 from chainwatch.support.keccak import keccak256
 
 _WORD, _ADDRESS = 32, 20
+_PADDING = bytes(_WORD - _ADDRESS)
 _SUFFIXES = 200
 """From how many positions of bytes on their rest is hashed."""
 _MAX_HASHED = 8_192
@@ -133,39 +134,39 @@ def ids(log: SeenLog) -> dict[bytes, Value]:
 
 
 def slices(log: SeenLog, wanted: Value) -> list[Value]:
-    """Return where ``wanted`` stands in the bytes of a log: big-endian, as wide as its type, addresses as 32 or 20 bytes."""
+    """Return where ``wanted`` stands in the bytes of a log: big-endian, as wide as its type, addresses as 32 or 20 bytes.
+
+    Of several places of a number those within padded addresses are left out: an address may hold its bytes by chance.
+    """
     if wanted.word is None:
         return []
-    is_address = wanted.type == "address"
-    widths = (_WORD, _ADDRESS) if is_address else ((bits_of(wanted.type) or 256) // 8,)
-    for width in widths:
-        found = [
-            _slice(name, start, width, wanted)
-            for name, raw in payloads(log)
-            for start in _positions(raw, wanted.word[_WORD - width :])
-        ]
-        if found:
-            return found
-    return []
+    if wanted.type == "address":
+        return _slices(log, wanted, _WORD) or _slices(log, wanted, _ADDRESS)
+    return _slices(log, wanted, (bits_of(wanted.type) or 256) // 8)
 
 
-def places_of_number(log: SeenLog, number: int, width: int) -> list[Value]:
-    """Return where ``number`` stands in the bytes of a log, ``width`` bytes wide.
-
-    Of several places those after a zero byte are left out: there a padded address may begin with the number's bytes.
-    """
-    wanted = Value("", "", f"uint{8 * width}", number, number.to_bytes(_WORD))
-    found = [
-        (_slice(name, start, width, wanted), start and not raw[start - 1])
+def _slices(log: SeenLog, wanted: Value, width: int) -> list[Value]:
+    places = [
+        (name, raw, start)
         for name, raw in payloads(log)
-        for start in _positions(raw, number.to_bytes(width))
+        for start in _positions(raw, (wanted.word or b"")[_WORD - width :])
     ]
-    alone = [place for place, after_zero in found if not after_zero]
-    return alone or [place for place, _ in found]
+    if kind(wanted) == "integer" and len(places) > 1:
+        places = [one for one in places if not _is_in_an_address(*one[1:], width)] or places
+    return [_slice(name, start, width, wanted) for name, _, start in places]
 
 
 def _positions(raw: bytes, wanted: bytes) -> list[int]:
     return [m.start() for m in re.finditer(b"(?=" + re.escape(wanted) + b")", raw)]
+
+
+def _is_in_an_address(raw: bytes, start: int, width: int) -> bool:
+    """Return whether one of these bytes is among the 20 that follow the first twelve zeros of a run."""
+    for zeros in re.finditer(_PADDING + b"\0*", raw):
+        address = zeros.start() + len(_PADDING)
+        if start < address + _ADDRESS and address < start + width:
+            return True
+    return False
 
 
 def _slice(name: str, start: int, width: int, wanted: Value) -> Value:

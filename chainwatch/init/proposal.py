@@ -19,7 +19,6 @@ from chainwatch.init.evidence import (
     kind,
     made_equal,
     named,
-    places_of_number,
     plain_values,
     slices,
 )
@@ -232,7 +231,7 @@ def _names(log: SeenLog, number: int | str | None, not_of: frozenset[str]) -> Va
             return value
     for width, least in _SLICED if isinstance(number, int) else ():
         if least <= int(number) < 1 << 8 * width:
-            places = places_of_number(log, int(number), width)
+            places = slices(log, Value("", "", f"uint{8 * width}", number, int(number).to_bytes(32)))
             if len(places) == 1:
                 return places[0]
     return None

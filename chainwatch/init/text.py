@@ -12,8 +12,10 @@ from chainwatch.init.presets import KNOWN_NETWORKS, PRESETS, Preset, address_tab
 from chainwatch.init.proposal import ProposedFlow
 
 INVARIANTS = """\
-# What must hold, checked once a minute; docs/invariant-kinds.md has every kind and its parameters. Where no expected value
-# is given (`owner`, `expected`, …), a change is an alert until the next check: give what is right, and it lasts.
+# What must hold, checked once a minute, and at the block of each event in `events`; docs/invariant-kinds.md has every kind
+# and its parameters. Where no expected value is given (`owner`, `expected`, …), what is read first counts as right: look at
+# it once, by `chainwatch invariants show NAME`. A later change fires until it is undone, or accepted as right:
+# `chainwatch invariants accept NAME`.
 """
 """What stands above the invariants of a preset."""
 

@@ -12,7 +12,8 @@ from chainwatch.store import schema
 class AsOf:
     """A random number in the database, the property ``name``, says as of which transaction something is kept.
 
-    It is another one after a transaction that was undone. A transaction that began and did not `commit` has changed it, too.
+    It is another one after a transaction that was undone, or after a change by somebody else, who drops the property. A
+    transaction that began and did not `commit` has changed it, too.
     """
 
     def __init__(self, name: str) -> None:

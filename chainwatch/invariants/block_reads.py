@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from chainwatch.chain.answers import call_contracts, read_answers
 from chainwatch.chain.blocks import SentTransaction, WholeBlock
 from chainwatch.chain.errors import (
     AnswerTooBig,
@@ -17,7 +18,7 @@ from chainwatch.chain.errors import (
 )
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
-from chainwatch.chain.state import Balance, ContractCall, Outcome, Read, Reverted, Unread, read_state
+from chainwatch.chain.state import Balance
 from chainwatch.chain.traces import read_touched
 from chainwatch.checker.abi_values import parse_type
 from chainwatch.checker.invariants.block_checks import (
@@ -78,12 +79,12 @@ async def _is_game(pool: Pool, check: SenderCheck, sent: SentTransaction) -> boo
     if check.games is None or sent.to is None:
         return False
     head = await pool.ask(Endpoint.head)
-    (said,) = await _read(pool, head, [ContractCall(sent.to, _GAME_DATA)])
+    (said,) = await call_contracts(pool, head, (sent.to, _GAME_DATA))
     try:
         read_data(_GAME, said, _RETURNED_MAX)
     except Malformed:
         return False
-    (known,) = await _read(pool, head, [ContractCall(check.games, _GAMES + said)])
+    (known,) = await call_contracts(pool, head, (check.games, _GAMES + said))
     return known[:_WORD] == sent.to.rjust(_WORD, b"\0")
 
 
@@ -93,8 +94,7 @@ async def _of_balances(pool: Pool, block: WholeBlock) -> tuple[list[tuple[RawLog
     try:
         touched = await read_touched(pool, block)
         accounts = sorted(touched.union(FEE_VAULTS))
-        reads = [Balance(account) for account in accounts]
-        was, now = [sum(map(int.from_bytes, await _read(pool, at, reads))) for at in (before, header)]
+        was, now = [await _sum_of_balances(pool, at, accounts) for at in (before, header)]
     except NoRoomForAnswer:
         raise
     except (NodeError, NotThere, MalformedAnswer, AnswerTooBig, RpcTimeout) as error:  # perhaps for ever
@@ -118,18 +118,7 @@ def _about(block: Header, index: int, tx_hash: bytes, address: bytes) -> RawLog:
     return RawLog(block.number, block.hash, block.timestamp, index, tx_hash, address, (WHOLE,), b"")
 
 
-async def _read(pool: Pool, block: Header, reads: Sequence[Read]) -> list[bytes]:
-    """Return what was read; no bytes for a call that reverts. Raises ``ChainError`` unless all was answered."""
-    return [_bytes(outcome) for outcome in await read_state(pool, block, reads)]
-
-
-def _bytes(outcome: Outcome) -> bytes:
-    match outcome:
-        case Unread(error=error):
-            raise error
-        case Reverted():
-            return b""
-        case int():
-            return outcome.to_bytes(_WORD)
-        case _:
-            return outcome
+async def _sum_of_balances(pool: Pool, block: Header, accounts: Sequence[bytes]) -> int:
+    """Return what the accounts have together at a block, in wei. Raises ``ChainError``."""
+    answers = await read_answers(pool, block, [Balance(account) for account in accounts])
+    return sum(one for one in answers if isinstance(one, int))

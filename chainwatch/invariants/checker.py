@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -227,8 +227,12 @@ class InvariantChecker:
         reads = listing_of(name)
         return reads if name not in self.settings.invariants and reads in self.settings.invariants else name
 
+    def own_names(self, names: Iterable[str]) -> set[str]:
+        """Return the names of invariants among those of all checkers, as `fingerprints` gives them."""
+        return {name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)}
+
     def forget_events(self, connection: sa.Connection, page: Page) -> int | None:
         """Forget all events where those of any invariant are to be found again."""
-        if page.names is None or any(name.startswith(PREFIX) for name in page.names):
+        if page.names is None or self.own_names(page.names):
             invariant_events.forget_events(connection)
         return None

@@ -82,9 +82,9 @@ class Running:
         found: dict[str, dict[str, list[EventTrigger]]] = {}
         for name, invariant in self.invariants.items():
             for value in invariant.values:
-                for network in value.networks if value.trigger is not None else ():
-                    assert value.trigger is not None
-                    found.setdefault(network, {}).setdefault(name, []).append(value.trigger)
+                if value.trigger is not None:
+                    for network in value.networks:
+                        found.setdefault(network, {}).setdefault(name, []).append(value.trigger)
         return found
 
     @cached_property

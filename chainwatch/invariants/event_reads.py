@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 import msgspec
 
@@ -76,43 +78,69 @@ async def read_events(
 ) -> AsyncIterator[EventsRead]:
     """Yield the events of each session; sessions with one address are asked for together.
 
-    ``failures`` are kept up to date: why the sessions, by name, could not be read last.
-
     ``pool`` has the events; those of sessions with a check are left out where all ``pools`` say that nothing is wrong.
+    ``failures`` are kept up to date: why the sessions, by name, could not be read last.
 
     Raises ``ChainError`` for what cannot be read now, after all others.
     """
+    some = list(wanted)
+    of_blocks = [one for one in some if isinstance(one.session.check, BlockCheck)]
+    of_events = [one for one in some if not isinstance(one.session.check, BlockCheck)]
     failed: ChainError | None = None
+    for read in (_read_blocks(pool, of_blocks), _read_logs(pools, pool, of_events)):
+        async for one, found in read:
+            name = one.session.name
+            if isinstance(found, ChainError):
+                failed = found
+                failures[name] = str(found)[:ERROR_MAX]
+                continue
+            failures.pop(name, None)
+            if found.missed:
+                failures[name] = found.missed[:ERROR_MAX]
+            yield _read(one, found)
+    if failed is not None:
+        raise failed
+
+
+class _Found(NamedTuple):
+    """What is wrong, each with the log that it is about; ``missed`` is why something was passed over."""
+
+    faults: Sequence[tuple[RawLog, str]]
+    missed: str = ""
+
+
+_Reads = AsyncIterator[tuple[WantedEvents, _Found | ChainError]]
+
+
+async def _read_blocks(pool: Pool, wanted: Iterable[WantedEvents]) -> _Reads:
+    """Yield what is found in whole blocks, or why they cannot be read."""
+    for (first, last, hash_), group in groupby(wanted, lambda one: (one.first, one.last, one.hash)):
+        blocks: Sequence[WholeBlock] | None = None
+        for one in group:  # sessions that are up to date want the same
+            assert isinstance(one.session.check, BlockCheck)
+            found: _Found | ChainError
+            try:
+                if blocks is None:
+                    blocks = await read_blocks(pool, first, last, hash_)
+                found = _Found(*await find_block_faults(pool, one.session.check, blocks))
+            except ChainError as error:
+                found = error
+            yield one, found
+
+
+async def _read_logs(pools: Mapping[str, Pool], pool: Pool, wanted: Iterable[WantedEvents]) -> _Reads:
+    """Yield what is found in events, or why they, or what they claim, cannot be looked up."""
     silent: set[str] = set()  # networks that did not answer: no further look-up waits for them now
     together: dict[tuple[bytes, int, int], list[WantedEvents]] = {}
-    blocks: tuple[tuple[int, int, bytes | None], Sequence[WholeBlock]] = (-1, -1, None), ()
     for one in wanted:
-        check = one.session.check
-        if isinstance(check, BlockCheck):
-            try:
-                if blocks[0] != (one.first, one.last, one.hash):  # sessions that are up to date want the same
-                    blocks = (
-                        (one.first, one.last, one.hash),
-                        await read_blocks(pool, one.first, one.last, one.hash),
-                    )
-                found, missed = await find_block_faults(pool, check, blocks[1])
-            except ChainError as error:
-                failed = error
-                failures[one.session.name] = str(error)[:ERROR_MAX]
-                continue
-            failures.pop(one.session.name, None)
-            if missed:
-                failures[one.session.name] = missed[:ERROR_MAX]
-            yield _read(one, found, is_known=not missed)
-        else:
-            together.setdefault((one.session.address, one.first, one.last), []).append(one)
+        together.setdefault((one.session.address, one.first, one.last), []).append(one)
     for (address, first, last), group in together.items():
         topics = tuple(sorted({topic for one in group for topic in one.session.signatures}))
         try:
             logs = await find_logs(pool, address, [topics], first, last)
         except ChainError as error:
-            failed = error
-            failures |= {one.session.name: str(error)[:ERROR_MAX] for one in group}
+            for one in group:
+                yield one, error
             continue
         for one in group:
             mine = [log for log in logs if log.topics and log.topics[0] in one.session.signatures]
@@ -120,20 +148,16 @@ async def read_events(
             assert not isinstance(check, BlockCheck)
             if mine and check is not None and check.second in silent:
                 continue
+            found: _Found | ChainError
             try:
-                found = await find_breaches(pools, one.session, mine)
+                found = _Found(await find_breaches(pools, one.session, mine))
             except ChainError as error:
-                failed = error
-                failures[one.session.name] = str(error)[:ERROR_MAX]
+                found = error
                 if check is not None and isinstance(error, TransportError | Unavailable):
                     silent.add(check.second)
-                continue
-            failures.pop(one.session.name, None)
-            yield _read(one, found)
-    if failed is not None:
-        raise failed
+            yield one, found
 
 
-def _read(wanted: WantedEvents, found: Sequence[tuple[RawLog, str]], *, is_known: bool = True) -> EventsRead:
-    logs, faults = tuple(log for log, _ in found), tuple(fault for _, fault in found)
-    return EventsRead(wanted, logs, faults, is_known)
+def _read(wanted: WantedEvents, found: _Found) -> EventsRead:
+    logs, faults = tuple(log for log, _ in found.faults), tuple(fault for _, fault in found.faults)
+    return EventsRead(wanted, logs, faults, is_known=not found.missed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,21 @@ from chainwatch.config.invariant_values import ValueSettings
 from chainwatch.config.invariants import InvariantSettings, TriggerSettings
 from chainwatch.pipeline.checker import fingerprint
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same configuration checks otherwise than before: all begins anew then."""
+
+_REPORTING = ("severity", "for", "align", "every", "message", "runbook_url")
+"""Keys that say when an invariant is checked and how a breach is reported, but not what is read or must hold."""
 
 
 def fingerprints(settings: Settings) -> dict[str, tuple[str, str]]:
     """Return by invariant the fingerprints of which events it counts, and of all that it compiles to.
 
-    That is its table with the ABI files, addresses, flows, assets and other invariants that it uses. What reads a list
-    counts for the elements, too; the sample of these has none.
+    That is its table with the ABI files, addresses, flows, assets and other invariants that it uses, but for the keys by
+    which nothing else is read or must hold. What reads a list counts for the elements, too; the sample of these has none.
     """
     found = {
-        name: (fingerprint([VERSION]), fingerprint([VERSION, asdict(one)]))
+        name: (fingerprint([VERSION]), fingerprint([VERSION, _without_reporting(asdict(one))]))
         for name, one in settings.look_ups.items()
     }
     for name, table in settings.invariants.items():
@@ -40,10 +44,11 @@ def fingerprints(settings: Settings) -> dict[str, tuple[str, str]]:
         named = {value.contract for value in values} | {one.contract for one in triggers}
         contracts = _contracts(settings, named - {None})
         flows = [
-            settings.flows[flow]
+            settings.flows[flow].counting()
             for flow in sorted({v.flow for v in values if v.flow})
             if flow in settings.flows
         ]
+        assets = {asset for value in values for asset in value.asset or ()}
         events = [
             *([v.contract, v.event, v.of, v.where, v.address] for v in values if v.event),
             *([one.contract, one.event, one.where] for one in triggers),
@@ -54,8 +59,8 @@ def fingerprints(settings: Settings) -> dict[str, tuple[str, str]]:
             [_value(value) for value in values],
             contracts,
             flows,
-            settings.assets if flows else {},
-            element and element.template,
+            {name: asset for name, asset in settings.assets.items() if name in assets},
+            element and element.template and _without_reporting(element.template),
         ]
         found[name] = (fingerprint([VERSION, events, contracts]), fingerprint(whole))
     return found
@@ -80,7 +85,12 @@ def _contracts(settings: Settings, names: set[Any]) -> dict[str, Any]:
 
 
 def _dump(table: InvariantSettings) -> dict[str, Any]:
-    return {**table.model_dump(exclude={"values"}), "values": {n: _value(v) for n, v in table.values.items()}}
+    whole = _without_reporting(table.model_dump(exclude={"values"}, by_alias=True))
+    return {**whole, "values": {n: _value(v) for n, v in table.values.items()}}
+
+
+def _without_reporting(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in _REPORTING}
 
 
 def _value(value: ValueSettings) -> dict[str, Any]:

@@ -90,11 +90,11 @@ class KeptAccepted:
 
     def forget(self, connection: sa.Connection, names: Iterable[str]) -> None:
         """Delete what is accepted for ``names``."""
-        for name in names:
-            if self._loaded(connection).pop(name, None) is not None:
-                accepted_values.forget(connection, name)
-                self._is_used = True
-                self._as_of.change()
+        kept = self._loaded(connection)
+        if gone := [name for name in names if kept.pop(name, None) is not None]:
+            accepted_values.forget(connection, gone)
+            self._is_used = True
+            self._as_of.change()
 
     def roll_back(
         self, connection: sa.Connection, network: str, block: int, since: int | None, names: Iterable[str]

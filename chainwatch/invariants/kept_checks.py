@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
+from chainwatch.invariants.as_of import AsOf
 from chainwatch.invariants.undecided import Undecided
 from chainwatch.model import Header
-from chainwatch.store import due_checks, invariants, schema
+from chainwatch.store import due_checks, invariants
 from chainwatch.store.due_checks import DueChecks
 from chainwatch.store.invariants import CHECKS_AS_OF, Check, Place
 
 
 class KeptChecks:
-    """Checks by invariant, in the order of their times; what changes is stored by `flush` at the latest.
-
-    A random number in the database says as of which transaction they are kept: another one there, as after a
-    transaction that was undone, or a change by somebody else, has them loaded again.
-    """
+    """Checks by invariant, in the order of their times; what changes is stored by `flush` at the latest."""
 
     def __init__(self, *, stores_all: bool = False, of_history: bool = False) -> None:
         """``stores_all``: those that are superfluous stay stored, with what was read for them.
@@ -28,7 +24,7 @@ class KeptChecks:
         """
         self.stores_all = stores_all
         self.of_history = of_history
-        self._as_of: str | None = None
+        self._as_of = AsOf(CHECKS_AS_OF)
         self._checks: dict[str, list[Check]] = {}
         self._due: dict[tuple[str, int], _Due] = {}
         """Checks at blocks that were not read yet, by network and block."""
@@ -43,9 +39,8 @@ class KeptChecks:
 
     def load(self, connection: sa.Connection) -> bool:
         """Make them those that are stored, at the beginning of a transaction; return whether they had to be loaded."""
-        stored = schema.get_property(connection, CHECKS_AS_OF)
-        is_stale = stored is None or stored != self._as_of
-        if is_stale:
+        is_valid = self._as_of.begin(connection)
+        if not is_valid:
             self._checks = invariants.all_checks(connection)
             self._due = {one[:2]: _Due(one) for one in due_checks.load(connection)}
             self._changed, self._new = {}, {}
@@ -53,8 +48,8 @@ class KeptChecks:
             for name, checks in self._checks.items():
                 for check in checks:
                     self._note_kind(name, check)
-        self._as_of = None
-        return is_stale
+        self._as_of.change()
+        return not is_valid
 
     def flush(self, connection: sa.Connection) -> None:
         """Store what is not stored yet."""
@@ -65,8 +60,7 @@ class KeptChecks:
     def commit(self, connection: sa.Connection) -> None:
         """Have them kept after this transaction, once it is committed."""
         self.flush(connection)
-        self._as_of = secrets.token_hex(8)
-        schema.set_property(connection, CHECKS_AS_OF, self._as_of)
+        self._as_of.commit(connection)
 
     def of(self, name: str) -> list[Check]:
         """Return the checks of ``name``; they must not be changed."""

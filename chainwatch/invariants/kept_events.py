@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chainwatch.checker.extractor import EventKind
 from chainwatch.checker.invariants.event_facts import EventMeasure
 from chainwatch.checker.invariants.event_index import EventIndex
 from chainwatch.checker.invariants.extractor import CountedEvent
@@ -22,8 +23,8 @@ class KeptEvents:
 
     def __init__(self) -> None:
         self._as_of = AsOf("invariant_events_as_of")
-        self._kept: dict[tuple[str, EventMeasure], tuple[float, EventIndex]] = {}
-        """By network and measure, the chain time after which events are known, and these."""
+        self._kept: dict[tuple[str, EventKind], dict[EventMeasure, tuple[float, EventIndex]]] = {}
+        """By network and kind, of each measure the chain time after which events are known, and these."""
 
     def begin(self, connection: sa.Connection) -> None:
         """Begin a transaction, before anything is changed."""
@@ -36,9 +37,8 @@ class KeptEvents:
             return
         self._as_of.change()
         for event in found:
-            for (network, wanted), (_, index) in self._kept.items():
-                if network == event.network and wanted.kind == event.kind:
-                    index.add(event.timestamp, event.block, event.log_index, event.args)
+            for _, index in self._kept.get((event.network, event.kind), {}).values():
+                index.add(event.timestamp, event.block, event.log_index, event.args)
 
     def forget(self, network: str) -> None:
         """Have all events of ``network`` loaded again, as some were deleted."""
@@ -50,7 +50,8 @@ class KeptEvents:
     ) -> Any:
         """Return what is taken of the events up to ``block``, whose time is ``timestamp``; None for the last of none."""
         since = timestamp - wanted.within
-        kept = self._kept.get((network, wanted))
+        of_kind = self._kept.setdefault((network, wanted.kind), {})
+        kept = of_kind.get(wanted)
         if kept is None or since < kept[0]:
             kept = since - SLACK, EventIndex(wanted)
             for event in invariant_events.events_after(connection, network, wanted.kind, kept[0]):
@@ -59,7 +60,7 @@ class KeptEvents:
         elif since > kept[0] + 2 * SLACK:
             kept = since - SLACK, kept[1]
             kept[1].forget_before(kept[0])
-        self._kept[network, wanted] = kept
+        of_kind[wanted] = kept
         return kept[1].measure(timestamp, block)
 
     def commit(self, connection: sa.Connection) -> None:

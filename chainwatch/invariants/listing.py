@@ -13,6 +13,8 @@ from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.model import Header, to_hex
 from chainwatch.store import definitions, elements, invariants
 
+DELETED, STOPPED = "deleted", "stopped"
+"""Why alerts of an invariant end that was made while this runs."""
 NO_LONGER_LISTED = "no longer listed"
 """Why alerts of an element end that its list has no more."""
 
@@ -37,12 +39,12 @@ def listing_of(name: str) -> str:
 
 def why_gone(connection: sa.Connection, name: str, running: Collection[str]) -> str:
     """Return why the invariant ``name`` is none of those that are ``running``: the reason of its alerts' end."""
-    definition = definitions.find(connection, family_of(name))
     if listing_of(name) in running:
         return NO_LONGER_LISTED
+    definition = definitions.find(connection, family_of(name))
     if definition is None or definition.is_deleted:
-        return "deleted"
-    return NO_LONGER_LISTED if definition.is_running and name != definition.name else "stopped"
+        return DELETED
+    return NO_LONGER_LISTED if definition.is_running and name != definition.name else STOPPED
 
 
 def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invariant]) -> list[Listed]:
@@ -55,11 +57,10 @@ def update(connection: sa.Connection, checks: KeptChecks, judged: Iterable[Invar
     for invariant in judged:
         if invariant.element is None or invariant.element.template is None:
             continue
-        check = next((one for one in reversed(checks.of(invariant.name)) if one.holds is not None), None)
+        check = invariants.last_answered(checks.of(invariant.name))
         if check is None or not check.holds:
             continue
-        places = {(invariant.name, network, block) for network, block in (check.positions or {}).items()}
-        readings = invariants.readings_at(connection, places)
+        readings = invariants.readings_at(connection, check.places(invariant.name))
         own = readings.get((invariant.name, check.network, check.block))
         content = {k: v for one in readings.values() for k, v in (one.content or {}).items()}
         if own is None or content.keys() != {value.name for value in invariant.values}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from chainwatch.chain.answers import call_contracts, read_answers
 from chainwatch.chain.errors import NotThere, RpcError
 from chainwatch.chain.history import block_at, find_logs, header_at
 from chainwatch.chain.pool import Pool
@@ -15,8 +16,6 @@ from chainwatch.chain.state import (
     ProvenField,
     Read,
     Reverted,
-    Unread,
-    read_state,
 )
 from chainwatch.chain.transactions import read_transactions
 from chainwatch.checker.invariants.block_checks import BlockCheck
@@ -107,11 +106,8 @@ async def _output_fault(first: Pool, second: Pool, check: OutputCheck, log: RawL
 
 async def _block_of_game(first: Pool, game: bytes) -> int | None:
     head = await first.ask(Endpoint.head)
-    (outcome,) = await read_state(first, head, [ContractCall(game, _GAME_BLOCK)])
-    if isinstance(outcome, Unread):
-        raise outcome.error
-    is_number = isinstance(outcome, bytes) and len(outcome) == _WORD
-    return int.from_bytes(_bytes(outcome)) if is_number and not isinstance(outcome, Reverted) else None
+    (number,) = await call_contracts(first, head, (game, _GAME_BLOCK))
+    return int.from_bytes(number) if len(number) == _WORD else None
 
 
 # --- withdrawals
@@ -162,12 +158,10 @@ async def _head_after(second: Pool, log: RawLog) -> Header:
 async def _read(pool: Pool, block: Header, reads: Sequence[Read]) -> list[bytes | int]:
     """Return what was read. Raises ``RpcError`` where anything was not."""
     values: list[bytes | int] = []
-    for outcome in await read_state(pool, block, reads):
-        if isinstance(outcome, Unread):
-            raise outcome.error
-        if isinstance(outcome, Reverted):
-            raise RpcError(pool.network.name, f"a call reverts: {outcome.message}")
-        values.append(outcome)
+    for answer in await read_answers(pool, block, reads):
+        if isinstance(answer, Reverted):
+            raise RpcError(pool.network.name, f"a call reverts: {answer.message}")
+        values.append(answer)
     return values
 
 

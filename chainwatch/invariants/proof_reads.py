@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from chainwatch.chain.answers import call_contracts
 from chainwatch.chain.errors import AnswerTooBig, MalformedAnswer, NodeError, NoRoomForAnswer
 from chainwatch.chain.pool import Pool
 from chainwatch.chain.rpc import Endpoint
-from chainwatch.chain.state import ContractCall, Outcome, Unread, read_state
 from chainwatch.chain.traces import read_calls
 from chainwatch.chain.transactions import read_transactions
 from chainwatch.checker.invariants.heuristics import ProofCheck
 from chainwatch.checker.protocols import op_stack
 from chainwatch.checker.protocols.op_stack import ProveCall, proof_faults
-from chainwatch.model import Header, RawLog
+from chainwatch.model import RawLog
 from chainwatch.support.keccak import keccak256
 
 _WORD = 32
@@ -74,26 +74,15 @@ async def _calls_of(pool: Pool, check: ProofCheck, log: RawLog) -> tuple[list[Pr
 async def _claimed(pool: Pool, check: ProofCheck, call: ProveCall) -> bytes | None:
     """Return the output root against which it was proven; None where the portal has neither games nor outputs there."""
     head = await pool.ask(Endpoint.head)
-    factory, oracle = await _words(pool, head, (check.portal, _FACTORY), (check.portal, _ORACLE))
+    factory, oracle = await call_contracts(pool, head, (check.portal, _FACTORY), (check.portal, _ORACLE))
     position = call.position.to_bytes(_WORD)
     if factory:
-        (game,) = await _words(pool, head, (factory[12:_WORD], _GAME_AT + position))
+        (game,) = await call_contracts(pool, head, (factory[12:_WORD], _GAME_AT + position))
         if len(game) != 3 * _WORD:
             return None
-        (root,) = await _words(pool, head, (game[-20:], _ROOT))
+        (root,) = await call_contracts(pool, head, (game[-20:], _ROOT))
         return root if len(root) == _WORD else None
     if oracle:
-        (output,) = await _words(pool, head, (oracle[12:_WORD], _OUTPUT + position))
+        (output,) = await call_contracts(pool, head, (oracle[12:_WORD], _OUTPUT + position))
         return output[:_WORD] if len(output) == 3 * _WORD else None
     return None
-
-
-async def _words(pool: Pool, block: Header, *calls: tuple[bytes, bytes]) -> list[bytes]:
-    """Return what contracts return to ``calls`` (address, data); nothing for one that reverts. Raises ``ChainError``."""
-    return [_returned(one) for one in await read_state(pool, block, [ContractCall(*call) for call in calls])]
-
-
-def _returned(outcome: Outcome) -> bytes:
-    if isinstance(outcome, Unread):
-        raise outcome.error
-    return outcome if isinstance(outcome, bytes) else b""

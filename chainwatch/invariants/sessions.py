@@ -12,6 +12,7 @@ from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.invariants import judging
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.model import Header, RawLog, to_hex
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import blocks, invariants
 from chainwatch.store.invariants import RaisedAlert
@@ -38,9 +39,8 @@ def apply(work: Work, read: EventsRead, waiting: dict[str, float]) -> None:
     hashes = {header.number: header.hash for header in blocks.window(connection, session.network)}
     ends = {(wanted.last, wanted.hash)} if wanted.hash is not None else set()
     found = ends | {(log.block_number, log.block_hash) for log in read.logs}
-    if any(
-        hashes.get(block, hash_) != hash_ for block, hash_ in found
-    ):  # those that left the window are final
+    # those that left the window are final
+    if any(hashes.get(block, hash_) != hash_ for block, hash_ in found):
         return  # replaced meanwhile: they are read again
     for log, fault in zip(read.logs, read.faults, strict=True):
         _raise(work, session, log, fault)
@@ -59,14 +59,7 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
     if any(alert.starts_at <= log.timestamp < alert.starts_at + session.cooldown for alert in raised):
         return
     number = f"{log.block_number}-{log.log_index}"
-    labels = {
-        "alertname": "InvariantViolated",
-        "severity": session.severity,
-        "invariant": session.name,
-        "network": session.network,
-        "event": number,
-        **session.labels,
-    }
+    labels = _labels("InvariantViolated", session) | {"event": number}
     where = f"block {log.block_number} of {session.network}"
     annotations = {
         "description": said(session.message, f"{fault}; {where}" if fault else where),
@@ -87,6 +80,7 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
         }
     else:
         annotations["summary"] = f"{where}: {fault}"
+    annotations |= _link(session)
     ends_at = log.timestamp + session.lasts
     place = (session.name, number, session.network, log.block_number)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
@@ -94,30 +88,42 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
 
 def _raise_unread(work: Work, session: EventSession, read: int, last: Header, failure: str | None) -> None:
     """Raise the alert that nothing of ``session`` has been looked up after the block ``read``, unless it fires already."""
-    if UNREAD in invariants.raised(work.connection, session.name):
-        return
-    labels = {
-        "alertname": "InvariantUnread",
-        "severity": session.severity,
-        "invariant": session.name,
-        "network": session.network,
-        **session.labels,
-    }
+    labels = _labels("InvariantUnread", session)
+    if (before := invariants.raised(work.connection, session.name).get(UNREAD)) is not None:
+        if dict(before.labels) == labels:
+            return
+        judging.end(work, before, last.timestamp, CONFIG_CHANGED)
     annotations = {
         "summary": f"{session.name} cannot be checked",
         "description": f"Nothing is known of it since block {read} of {session.network}: "
         f"{failure or 'its events, or what they claim, cannot be read'}.",
         "block": str(read),
         "block_network": session.network,
+        **_link(session),
     }
     place = (session.name, UNREAD, session.network, read)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, last.timestamp))
 
 
+def _link(session: EventSession) -> dict[str, str]:
+    return {} if session.runbook_url is None else {"runbook_url": session.runbook_url}
+
+
+def _labels(alertname: str, session: EventSession) -> dict[str, str]:
+    return {
+        "alertname": alertname,
+        "severity": session.severity,
+        "invariant": session.name,
+        "network": session.network,
+        **session.labels,
+    }
+
+
 def roll_back(work: Work, running: Running, network: str, block: int) -> None:
     """End the alerts about events of ``network`` after ``block``."""
+    raised = invariants.raised_of(work.connection, list(running.sessions))
     for name in running.sessions:
-        for alert in invariants.raised(work.connection, name).values():
+        for alert in raised.get(name, {}).values():
             if alert.network == network and alert.block > block:
                 judging.end(work, alert, alert.starts_at, REORG)
 
@@ -137,6 +143,7 @@ def settle(
     if not running.sessions:
         return
     known = invariants.cursors(work.connection)
+    raised = invariants.raised_of(work.connection, list(running.sessions))
     for name, session in running.sessions.items():
         checkpoint = work.checkpoints.get(session.network)
         if checkpoint is None:
@@ -150,6 +157,6 @@ def settle(
             work.wanted.add((INVARIANTS, session.network))
             if now - waiting.setdefault(name, now) >= UNREAD_AFTER:
                 _raise_unread(work, session, known[name], checkpoint.last, failures.get(name))
-        for alert in invariants.raised(work.connection, name).values():
+        for alert in raised.get(name, {}).values():
             if alert.ends_at is not None and alert.ends_at <= work.seen.get(session.network, 0):
                 judging.end(work, alert, alert.ends_at, OVER)

@@ -7,6 +7,8 @@ from chainwatch.checker.invariants.judge import UNREAD
 from chainwatch.invariants import judging, listing
 from chainwatch.invariants.definitions import Running
 from chainwatch.invariants.kept_accepted import KeptAccepted
+from chainwatch.invariants.listing import STOPPED
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import RaisedAlert
@@ -22,14 +24,14 @@ def is_tidy(work: Work, running: Running) -> bool:
 
 def tidy(work: Work, running: Running, accepted: KeptAccepted) -> None:
     """End and forget what is stored of invariants that were stopped or deleted."""
-    for name in sorted(invariants.known_names(work.connection) - running.names):
-        if {name, listing.family_of(name)} & running.uncheckable.keys():
-            continue
-        invariants.forget(work.connection, name)
-        reason = listing.why_gone(work.connection, name, running.names)
-        if reason != "stopped":
-            accepted.forget(work.connection, [name])
-        judging.end_all(work, name, reason)
+    reasons = {
+        name: listing.why_gone(work.connection, name, running.names)
+        for name in sorted(invariants.known_names(work.connection) - running.names)
+        if not {name, listing.family_of(name)} & running.uncheckable.keys()
+    }
+    invariants.forget(work.connection, reasons)
+    accepted.forget(work.connection, [name for name, reason in reasons.items() if reason != STOPPED])
+    judging.end_all(work, reasons)
     schema.set_property(work.connection, TIDIED, str(running.revision))
 
 
@@ -42,8 +44,12 @@ def raise_uncheckable(work: Work, running: Running) -> None:
         return
     raised = invariants.raised_of(work.connection, list(running.uncheckable))
     for name, one in running.uncheckable.items():
-        if UNREAD not in raised.get(name, {}):
-            labels, annotations = rules.uncheckable(name, one.severity, one.reason)
-            labels |= one.labels
-            starts_at = int(work.latest_seen or work.now)
-            judging.raise_alert(work, RaisedAlert(name, UNREAD, "", 0, labels, annotations, starts_at))
+        before = raised.get(name, {}).get(UNREAD)
+        if before is not None and before.labels["severity"] == one.severity:
+            continue
+        labels, annotations = rules.uncheckable(name, one.severity, one.reason)
+        labels |= one.labels
+        starts_at = int(work.latest_seen or work.now)
+        if before is not None:
+            judging.end(work, before, starts_at, CONFIG_CHANGED)
+        judging.raise_alert(work, RaisedAlert(name, UNREAD, "", 0, labels, annotations, starts_at))

@@ -15,7 +15,7 @@ from chainwatch.invariants import held, judging, listing, sampling, sessions, ti
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
-from chainwatch.invariants.judging import Judging
+from chainwatch.invariants.judging import Judging, Kept
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 ACCEPTED = "accepted"
 """Why alerts end once somebody has accepted the values."""
-_PREFIX_LENGTH = len("invariants.")
 
 
 class InvariantTransaction:
@@ -136,16 +135,14 @@ class InvariantTransaction:
         invariants.roll_back(self._connection, network, block)
         self._checker.kept_events.forget(network)
         self._fresh = {place: one for place, one in self._fresh.items() if place[1] != network}
-        for name, invariant in self._running.on.get(network, {}).items():
-            self._reasons[name] = REORG
-            if len(invariant.networks) > 1:
-                self._unplace(name, network, block)
+        here = self._running.on.get(network, {})
+        self._reasons |= dict.fromkeys(here, REORG)
+        others_too = [name for name, one in here.items() if len(one.networks) > 1]
+        for name in others_too:
+            self._unplace(name, network, block)
         ancestor = blocks.header_of(self._connection, network, block)
-        also = [
-            name for name in self._running.on.get(network, ()) if name in self._running.of_several_networks
-        ]
         since = None if ancestor is None else ancestor.timestamp
-        self._checker.kept_accepted.roll_back(self._connection, network, block, since, also)
+        self._checker.kept_accepted.roll_back(self._connection, network, block, since, others_too)
         sessions.roll_back(self._work, self._running, network, block)
         for placed in self._triggers.values():
             for number in [n for n in placed if n > block]:
@@ -190,8 +187,8 @@ class InvariantTransaction:
         waiting, now = self._checker.waiting, self._checker.clock(self._work)
         self._note_to_judge([name for name, since in waiting.items() if now - since >= UNREAD_AFTER])
         if judged := self._to_be_judged(running):
-            kept = (self._checks, kept_transfers, self._checker.kept_accepted)
-            judging.judge(self._work, judged, *kept, self._fresh, self._kept, waiting, now)
+            kept = Kept(self._checks, kept_transfers, self._checker.kept_accepted)
+            judging.judge(self._work, judged, kept, self._fresh, self._reorg_window, waiting, now)
             self._follow_lists(judged)
             self._work.wanted |= {(INVARIANTS, network) for network in kept_transfers.loading}
         if self._is_loaded:
@@ -247,17 +244,17 @@ class InvariantTransaction:
         """Begin anew with the invariants that are configured otherwise: their state in the past cannot be read again."""
         if page.after:
             return None
+        checker = self._checker
         if page.names is None:
-            names = self._checker.known_of_file(self._connection)
+            names = sorted(checker.known_of_file(self._connection))
         else:
-            names = invariants.known_names(self._connection)
-            wanted = {name[_PREFIX_LENGTH:] for name in page.names}
-            names = {name for name in names if self._checker.configured_as(name) in wanted}
-        for name in sorted(names):
-            invariants.forget(self._connection, name)
-            if self._checker.configured_as(name) not in self._checker.settings.invariants:
-                self._checker.kept_accepted.forget(self._connection, [name])
-            judging.end_all(self._work, name, CONFIG_CHANGED)
+            wanted = checker.own_names(page.names)
+            known = sorted(invariants.known_names(self._connection))
+            names = [name for name in known if checker.configured_as(name) in wanted]
+        invariants.forget(self._connection, names)
+        gone = [name for name in names if checker.configured_as(name) not in checker.settings.invariants]
+        checker.kept_accepted.forget(self._connection, gone)
+        judging.end_all(self._work, dict.fromkeys(names, CONFIG_CHANGED))
         return 1
 
     # --- which blocks are checked
@@ -381,7 +378,7 @@ class InvariantTransaction:
 
     # --- upkeep
 
-    def _kept(self, network: str) -> int:
+    def _reorg_window(self, network: str) -> int:
         """Return how many blocks of ``network`` a reorg may reach."""
         return self._checker.settings.networks[network].reorg_window
 

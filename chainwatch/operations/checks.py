@@ -78,6 +78,13 @@ def check_seconds(name: str, seconds: float) -> None:
         raise Invalid(f"{name}: {seconds} is not a length of time; give seconds from 0")
 
 
+def check_one_of(argument: str, text: str, choices: Iterable[str]) -> None:
+    """Check that ``text`` is one of ``choices``; the message names the ``argument``."""
+    names = tuple(choices)
+    if text not in names:
+        raise Invalid(f"{argument}: {text[:100]!r}: expected {', '.join(names)}")
+
+
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:
     """Check that the configuration has a ``kind`` called ``name``. Raises ``NotFound`` with the nearest name."""
     names = list(known)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound
-from chainwatch.operations.invariants import CheckView, check_views, list_invariants, no_such_invariant
+from chainwatch.operations.invariants import CheckView, all_invariants, check_views, no_such_invariant
 from chainwatch.store import invariant_breaches
 
 BREACHES_SHOWN = 200
@@ -50,7 +50,7 @@ def invariant_history(
     breaches = invariant_breaches.of(connection, name, since, BREACHES_SHOWN)
     checks = check_views(connection, name)
     if not breaches and not checks:
-        known = [one.name for one in list_invariants(connection, context, now)]
+        known = [one.name for one in all_invariants(connection, context)]
         if name not in known:
             raise NotFound(no_such_invariant(name, known))
     changes: list[CheckView] = []

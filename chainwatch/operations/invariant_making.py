@@ -111,9 +111,9 @@ def _save(connection: sa.Connection, stored: Definition, before: Definition | No
     is_other = before is not None and (stored.is_deleted or _labels(before) != _labels(stored))
     if is_other and before is not None and _lists(before):
         elements.save(connection, stored.name, {})
-    for name in invariants.known_names(connection):
-        if name != stored.name and family_of(name) == stored.name:
-            invariants.forget_checks(connection, name)
+    known = invariants.known_names(connection)
+    of_elements = [name for name in known if name != stored.name and family_of(name) == stored.name]
+    invariants.forget_checks(connection, of_elements)
 
 
 def _lists(stored: Definition) -> Mapping[str, Any]:

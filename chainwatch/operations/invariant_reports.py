@@ -12,19 +12,15 @@ from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.judge import shown_value
 from chainwatch.invariants.definitions import compile_definition
 from chainwatch.invariants.listing import family_of
-from chainwatch.operations.accepted_values import AcceptedView, values_to_accept
+from chainwatch.operations.accepted_values import AcceptedView
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid
 from chainwatch.operations.invariant_history import InvariantHistory, invariant_history
-from chainwatch.operations.invariants import InvariantView, list_invariants, show_invariant
+from chainwatch.operations.invariants import STATES, InvariantView, all_invariants, chosen, show_invariant
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store import definitions, invariants
-from chainwatch.store.invariants import Check
 from chainwatch.support.asset_units import in_units
 
-STATES = ("violated", "unread", "broken", "waiting", "stopped", "holds")
-"""Those of invariants, the worst first."""
-CURSORS = Cursors("invariants", 1)
+CURSORS = Cursors("invariant-reports", 1)
 
 
 class ValueView(msgspec.Struct, frozen=True):
@@ -76,17 +72,10 @@ def list_reports(
 
     ``name``: only that one, and those of the elements of its lists. ``state``: only those in it.
     """
-    if state is not None and state not in STATES:
-        raise Invalid(f"state: {state[:100]!r}: expected {', '.join(STATES)}")
     (first,) = CURSORS.parse(after) or (-1,)
     wanted = check_limit(limit) + 1
     found = sorted(
-        (
-            one
-            for one in list_invariants(connection, context, now)
-            if (name is None or name in (one.name, family_of(one.name))) and state in (None, one.state)
-        ),
-        key=lambda one: STATES.index(one.state),
+        chosen(all_invariants(connection, context), name, state), key=lambda one: STATES.index(one.state)
     )
     some = list(enumerate(found))[first + 1 : first + 1 + wanted]
     reports = iter(_reports(connection, context, [one for _, one in some[:limit]]))
@@ -99,9 +88,8 @@ def show_past(connection: sa.Connection, context: Context, now: float, *, name: 
     history = invariant_history(connection, context, now, name=name)
     (report,) = _reports(connection, context, [details.invariant])
     units = _units(connection, context, [name]).get(name, {})
-    accepted, to_accept = details.accepted, ""
-    if accepted is not None and (values := values_to_accept(connection, name)) != accepted.values:
-        to_accept = values
+    accepted = details.accepted
+    to_accept = "" if accepted is None or accepted.values == details.to_accept else details.to_accept
     shown_units = {value: (unit.symbol, unit.decimals) for value, unit in units.items()}
     return InvariantPast(report, accepted, to_accept, history, shown_units)
 
@@ -111,15 +99,12 @@ def _reports(
 ) -> list[InvariantReport]:
     names = [one.name for one in views]
     checks = {name: invariants.checks(connection, name) for name in names}
-    answered = {
-        name: next((one for one in reversed(some) if one.holds is not None), None)
-        for name, some in checks.items()
-    }
+    answered = {name: invariants.last_answered(some) for name, some in checks.items()}
     places = {
-        (name, network, block)
+        (name, *place)
         for name, check in answered.items()
         if check is not None
-        for network, block in _positions(check).items()
+        for place in check.blocks.items()
     }
     readings = invariants.readings_at(connection, places)
     units = _units(connection, context, names)
@@ -127,20 +112,16 @@ def _reports(
     for view in views:
         check = answered.get(view.name)
         values = []
-        for network, block in _positions(check).items() if check is not None else ():
+        for network, block in check.blocks.items() if check is not None else ():
             reading = readings.get((view.name, network, block))
             for value, content in ((reading.content if reading is not None else None) or {}).items():
                 unit = units.get(view.name, {}).get(value)
-                is_amount = unit is not None and isinstance(content, int) and not isinstance(content, bool)
-                formatted = in_units(content, *unit) if is_amount and unit is not None else ""
+                is_amount = isinstance(content, int) and not isinstance(content, bool)
+                formatted = in_units(content, *unit) if unit is not None and is_amount else ""
                 values.append(ValueView(value, network, block, shown_value(content), formatted))
         errors = [one.error for one in checks[view.name][-1:] if one.holds is None]
         found.append(InvariantReport(view, family_of(view.name), values, errors[0] if errors else None))
     return found
-
-
-def _positions(check: Check) -> Mapping[str, int]:
-    return check.positions or {check.network: check.block}
 
 
 def _units(

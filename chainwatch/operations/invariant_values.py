@@ -15,7 +15,6 @@ from chainwatch.invariants.listing import family_of
 from chainwatch.operations.context import Context
 from chainwatch.store import definitions, invariants
 from chainwatch.store.definitions import Definition
-from chainwatch.store.invariants import Check, Place
 
 
 class InvariantValues(msgspec.Struct, frozen=True):
@@ -38,7 +37,7 @@ def invariant_values(connection: sa.Connection, context: Context) -> list[Invari
     answered = invariants.newest_answered(connection)
     raised = invariants.raised_by_name(connection)
     names = _names(connection, context.settings, {*answered, *raised})
-    places = {place for name in names & answered.keys() for place in _places(name, answered[name])}
+    places = {(name, *place) for name in names & answered.keys() for place in answered[name].blocks.items()}
     values: dict[str, dict[tuple[str, str], float]] = {}
     for (name, network, _), reading in invariants.readings_at(connection, places).items():
         for value, content in (reading.content or {}).items():
@@ -57,25 +56,18 @@ def invariant_values(connection: sa.Connection, context: Context) -> list[Invari
 def past_values(connection: sa.Connection, settings: Settings) -> Iterator[InvariantValues]:
     """Yield the values at each check that was answered and is stored, in the order of their times."""
     for checks in invariants.answered_checks(connection):
-        places = {place for name, check in checks for place in _places(name, check)}
+        places = {(name, *place) for name, check in checks for place in check.blocks.items()}
         readings = invariants.readings_at(connection, places)
         for name, check in checks:
             values = {
                 (value, network): number
-                for place in _places(name, check)
-                if (reading := readings.get(place)) is not None
-                for network in (place[1],)
+                for network, block in check.blocks.items()
+                if (reading := readings.get((name, network, block))) is not None
                 for value, content in (reading.content or {}).items()
                 if (number := _number(content)) is not None
             }
             at = float(check.timestamp)
             yield InvariantValues(*_split(settings, name), check.holds, False, at, values)
-
-
-def _places(name: str, check: Check) -> list[Place]:
-    """Return where the values of a check of the invariant ``name`` were read."""
-    positions = check.positions or {check.network: check.block}
-    return [(name, network, block) for network, block in positions.items()]
 
 
 def _names(connection: sa.Connection, settings: Settings, stored: Collection[str]) -> set[str]:

@@ -18,22 +18,27 @@ from chainwatch.config.invariants import InvariantSettings
 from chainwatch.config.kinds import LookUp
 from chainwatch.invariants.definitions import SESSION, listed, settings_of
 from chainwatch.invariants.listing import family_of
-from chainwatch.operations.accepted_values import AcceptedView, accepted_view
-from chainwatch.operations.checks import no_such
+from chainwatch.operations.accepted_values import AcceptedView, accepted_view, values_to_accept
+from chainwatch.operations.checks import check_one_of, no_such
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import NotFound
+from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.store import definitions, elements, invariants
 from chainwatch.store.definitions import Definition
 from chainwatch.store.invariants import Check, RaisedAlert
 
 FILE, API = "file", "api"
 """Where an invariant comes from."""
+STATES = ("violated", "unread", "broken", "empty", "waiting", "stopped", "holds")
+"""Those of invariants, the worst first."""
+CURSORS = Cursors("invariants", 1)
 CHECKS_SHOWN = 20
 
 
 class InvariantView(msgspec.Struct, frozen=True):
     """An invariant: ``state`` is holds, broken (not yet for long enough), violated, unread, waiting or stopped.
 
+    It is empty where a contract's list has no elements, so that nothing is checked: the list is shown then, as ``NAME:*``.
     ``since`` is the chain time since which an alert of it fires, ``block`` that of its newest check that was answered.
     """
 
@@ -61,15 +66,52 @@ class CheckView(msgspec.Struct, frozen=True):
 
 
 class InvariantDetails(msgspec.Struct, frozen=True):
-    """An invariant with its newest checks, newest first; ``accepted`` is None where it compares with no such values."""
+    """An invariant with its newest checks, newest first; ``accepted`` is None where it compares with no such values.
+
+    ``to_accept`` are the values that would be accepted now; empty where none can be.
+    """
 
     invariant: InvariantView
     checks: Sequence[CheckView]
     accepted: AcceptedView | None = None
+    to_accept: str = ""
 
 
-def list_invariants(connection: sa.Connection, context: Context, now: float) -> list[InvariantView]:
-    """Return all invariants: those of the configuration in its order, then those that were made while this runs."""
+def list_invariants(
+    connection: sa.Connection,
+    context: Context,
+    now: float,
+    *,
+    name: str | None = None,
+    state: str | None = None,
+    limit: int = 100,
+    after: str | None = None,
+) -> Page[InvariantView]:
+    """Return invariants: those of the configuration in its order, then those that were made while this runs.
+
+    ``name``: only that one, and those of the elements of its lists. ``state``: only those in it. Raises ``Invalid``.
+    """
+    (first,) = CURSORS.parse(after) or (-1,)
+    wanted = check_limit(limit) + 1
+    known = all_invariants(connection, context)
+    positions = {one.name: index for index, one in enumerate(known)}
+    found = [one for one in chosen(known, name, state) if positions[one.name] > first]
+    return CURSORS.page(found[:wanted], limit, lambda one: [positions[one.name]], lambda one: one)
+
+
+def chosen(views: Iterable[InvariantView], name: str | None, state: str | None) -> list[InvariantView]:
+    """Return those of ``views`` with a name or of its elements, and in a state. Raises ``Invalid``."""
+    if state is not None:
+        check_one_of("state", state, STATES)
+    return [
+        one
+        for one in views
+        if (name is None or name in (one.name, family_of(one.name))) and state in (None, one.state)
+    ]
+
+
+def all_invariants(connection: sa.Connection, context: Context) -> list[InvariantView]:
+    """Return all invariants, in the order of `list_invariants`."""
     of_file = set(map(family_of, context.settings.invariants))
     made = [one for one in definitions.kept(connection) if one.name not in of_file]
     known = _Known.load(connection)
@@ -80,12 +122,14 @@ def list_invariants(connection: sa.Connection, context: Context, now: float) -> 
 
 def show_invariant(connection: sa.Connection, context: Context, now: float, *, name: str) -> InvariantDetails:
     """Return the invariant ``name`` with its newest checks."""
-    known = {one.name: one for one in list_invariants(connection, context, now)}
+    known = {one.name: one for one in all_invariants(connection, context)}
     found = known.get(name)
     if found is None:
         raise NotFound(no_such_invariant(name, known))
     checks = check_views(connection, name)[: -CHECKS_SHOWN - 1 : -1]
-    return InvariantDetails(found, checks, accepted_view(connection, name))
+    return InvariantDetails(
+        found, checks, accepted_view(connection, name), values_to_accept(connection, name)
+    )
 
 
 def no_such_invariant(name: str, known: Iterable[str]) -> str:
@@ -127,26 +171,37 @@ def _of_file(known: _Known, settings: Settings, name: str) -> list[InvariantView
 def _of_tables(
     known: _Known, tables: Iterable[tuple[InvariantSettings, Element | None]], origin: str
 ) -> list[InvariantView]:
-    """Return invariants; in place of what reads lists, those of the elements that were read last."""
-    found: list[tuple[InvariantSettings, Element | None]] = []
+    found: list[InvariantView] = []
     for table, element in tables:
-        if element is not None and element.is_sample:
-            continue
-        lists = known.lists.get(element.family) if element is not None and element.template else None
-        found += listed(element, lists)[0] if element is not None and lists else [(table, element)]
-    return [
-        _view(
-            known,
-            one.name,
-            origin,
-            one.severity,
-            one.assert_,
-            one.networks,
-            "waiting",
-            {} if of is None else of.labels,
-        )
-        for one, of in found
-    ]
+        if element is None or element.template is None:
+            if element is None or not element.is_sample:
+                found.append(_of_table(known, table, element, origin))
+        else:
+            found += _of_lists(known, table, element, origin)
+    return found
+
+
+def _of_lists(known: _Known, reads: InvariantSettings, element: Element, origin: str) -> list[InvariantView]:
+    """Return the invariants of the elements that were read last.
+
+    What ``reads`` the lists stands beside them where it has an alert of its own, and in their place where there are none.
+    """
+    lists = known.lists.get(element.family)
+    reader = _of_table(known, reads, element, origin)
+    if not lists:
+        return [reader]
+    valid, others = listed(element, lists)
+    found = [_of_table(known, table, one, origin) for table, one in valid]
+    for name, (reason, one) in others.items():
+        found.append(_view(known, name, origin, reads.severity, reason, reads.networks, "unread", one.labels))
+    if not found and reader.state in ("holds", "waiting"):
+        reader = msgspec.structs.replace(reader, state="empty")
+    return found if found and not known.raised.get(reads.name) else [reader, *found]
+
+
+def _of_table(known: _Known, table: InvariantSettings, element: Element | None, origin: str) -> InvariantView:
+    labels = {} if element is None else element.labels
+    return _view(known, table.name, origin, table.severity, table.assert_, table.networks, "waiting", labels)
 
 
 def _of_look_up(known: _Known, name: str, one: LookUp) -> InvariantView:
@@ -221,14 +276,11 @@ def _view(
 def check_views(connection: sa.Connection, name: str) -> list[CheckView]:
     """Return the stored checks of ``name`` with what they read, in the order of their times."""
     checks = invariants.checks(connection, name)
-    places = {
-        (name, network, block) for check in checks for network, block in (check.positions or {}).items()
-    }
+    places = {place for check in checks for place in check.places(name)}
     readings = invariants.readings_at(connection, places)
     found = []
     for check in checks:
-        blocks = check.positions or {check.network: check.block}
-        read = [readings.get((name, network, block)) for network, block in blocks.items()]
+        read = [readings.get((name, network, block)) for network, block in check.blocks.items()]
         values = ", ".join(shown(one.content) for one in read if one is not None and one.content is not None)
-        found.append(CheckView(check.timestamp, blocks, check.holds, values, check.error))
+        found.append(CheckView(check.timestamp, check.blocks, check.holds, values, check.error))
     return found

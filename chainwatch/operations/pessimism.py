@@ -80,7 +80,7 @@ def update(connection: sa.Connection, context: Context, now: float, *, name: str
     compiled = _check(context, name, changed)
     definitions.save(connection, known._replace(settings=_json(changed), updated_at=now))
     if (changed.layer, changed.heuristic) != (session.layer, session.heuristic) or changes.start is not None:
-        invariants.forget(connection, name)
+        invariants.forget(connection, [name])
         if isinstance(compiled, EventSession) and changed.start is not None:
             invariants.move_cursor(connection, name, compiled.network, changed.start - 1)
     return name

@@ -11,7 +11,7 @@ import msgspec
 from chainwatch.operations.errors import Invalid
 from chainwatch.rule_groups import FILES_MAX, is_hidden, matching_files
 from chainwatch.rules.fields import Problem
-from chainwatch.rules.files import RuleFileError, read_rule_file
+from chainwatch.rules.files import PROBLEMS_MAX, RuleFileError, read_rule_file
 from chainwatch.rules.model import AlertingRule, Group
 from chainwatch.rules.presets import PREFIX, PRESETS, is_preset, rule_file
 from chainwatch.rules.unit_file import UnitFile, read_unit_file
@@ -21,12 +21,20 @@ _SUFFIXES = frozenset({".yml", ".yaml", ".rules"})
 _UNIT_TESTS = re.compile(r"^[\"']?(?:tests|rule_files)[\"']?[ \t]*:", re.MULTILINE)
 
 
+class Repeated(msgspec.Struct, frozen=True):
+    """The rule in ``line`` has the kind, name and labels of the one in the line ``first``."""
+
+    line: int
+    first: int
+
+
 class CheckedFile(msgspec.Struct, frozen=True):
     """A rule file: how many rules it has, and what is wrong with it: ``problems`` have line, column and reason."""
 
     file: str
     rules: int
     problems: list[Problem]
+    repeated: list[Repeated] = []
 
 
 class TestedFile(msgspec.Struct, frozen=True):
@@ -114,7 +122,19 @@ def check(path: Path) -> CheckedFile:
         groups = _read(path)
     except RuleFileError as error:
         return CheckedFile(str(path), 0, error.problems)
-    return CheckedFile(str(path), sum(len(group.rules) for group in groups), [])
+    return CheckedFile(str(path), sum(len(group.rules) for group in groups), [], _repeated(groups))
+
+
+def _repeated(groups: Iterable[Group]) -> list[Repeated]:
+    first: dict[object, int] = {}
+    found = []
+    for group in groups:
+        for rule in group.rules:
+            labels = {**group.labels, **rule.labels}
+            key = type(rule), rule.name, *sorted(labels.items())
+            if (line := first.setdefault(key, rule.line)) != rule.line:
+                found.append(Repeated(rule.line, line))
+    return found
 
 
 def test(path: Path) -> TestedFile:
@@ -127,9 +147,8 @@ def test(path: Path) -> TestedFile:
     if not failures:
         for number, one in enumerate(file.tests, 1):
             name = f"{one.name}, " if one.name else ""
-            failures += [
-                f"test {number} ({name}line {one.line}): {why}" for why in run_test(one, file, groups)
-            ]
+            wrong = map(str, one.problems[:PROBLEMS_MAX]) if one.problems else run_test(one, file, groups)
+            failures += [f"test {number} ({name}line {one.line}): {why}" for why in wrong]
     return TestedFile(str(path), len(file.tests), failures)
 
 
@@ -138,7 +157,10 @@ def _groups(path: Path, file: UnitFile) -> tuple[list[Group], list[str]]:
     groups: list[Group] = []
     failures: list[str] = []
     for pattern in file.rule_files:
-        for found in _matching(path.parent, pattern)[:FILES_MAX]:
+        named = _matching(path.parent, pattern)[:FILES_MAX]
+        if not named:
+            failures.append(f"rule_files: {pattern} names no file")
+        for found in named:
             try:
                 groups += _read(found)
             except RuleFileError as error:

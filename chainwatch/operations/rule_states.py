@@ -9,8 +9,8 @@ import msgspec
 import sqlalchemy as sa
 
 from chainwatch.alerting.policy.lifecycle import fingerprint
+from chainwatch.operations.checks import check_one_of
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
 from chainwatch.operations.rules import groups_of
 from chainwatch.promql.numbers import format_float
@@ -85,8 +85,8 @@ def list_rules(
     after: str | None = None,
 ) -> Page[RuleStateView]:
     """Return the rules in use, by their groups. ``state``: only those in it, or that are ``failing``. Raises ``Invalid``."""
-    if state is not None and state not in STATES:
-        raise Invalid(f"state: {state[:100]!r}: expected {', '.join(STATES)}")
+    if state is not None:
+        check_one_of("state", state, STATES)
     (first,) = CURSORS.parse(after) or (-1,)
     wanted = check_limit(limit) + 1
     found: list[tuple[int, GroupStatus, RuleStatus]] = []

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS, greater, lesser
 from chainwatch.promql.calls import CALLS
 from chainwatch.promql.errors import LimitExceeded, TimedOut
+from chainwatch.promql.extended import over_extended, smoothed
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.series import NAME, Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
 from chainwatch.promql.subqueries import SeriesWindow, subquery_windows
 from chainwatch.promql.syntax import (
+    SUBQUERY_STEP,
     Aggregation,
     At,
     Binary,
@@ -62,7 +64,8 @@ class Limits:
 class Evaluation:
     """Evaluates nodes over ``source``; ``start`` and ``end`` are what ``@ start()`` and ``@ end()`` mean.
 
-    ``notes`` collect what is odd about a query, where somebody wants to know.
+    Subqueries without a step are evaluated every ``subquery_step`` milliseconds. ``notes`` collect what is odd about a
+    query, where somebody wants to know.
 
     The results of the nodes in ``shared`` (by ``id``) are computed once for each time. Raises ``EvaluationError``.
     """
@@ -74,6 +77,7 @@ class Evaluation:
         end: int,
         *,
         look_back: int = LOOK_BACK,
+        subquery_step: int = SUBQUERY_STEP,
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.monotonic,
         shared: frozenset[int] = frozenset(),
@@ -86,6 +90,7 @@ class Evaluation:
         self._start = start
         self._end = end
         self.look_back = look_back
+        self.subquery_step = subquery_step
         self._limits = limits
         self._clock = clock
         self._shared = shared
@@ -244,6 +249,8 @@ class Evaluation:
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
+            if node.smoothed:
+                return smoothed(self, node, at)
             return [(labels, value, False) for labels, _, value in self.selected(node, at)]
         if isinstance(node, Binary):
             return self._binary(node, at)
@@ -358,6 +365,9 @@ class Evaluation:
         name, arguments = node.function, node.arguments
         of_window = WINDOW_FUNCTIONS.get(name)
         if of_window is not None:
+            over = arguments[0]
+            if isinstance(over, RangeSelector) and over.extended is not None:
+                return over_extended(self, node, over, at)
             found = self.over_windows(arguments[0], at, of_window, named=name in NAMED)
             if self.notes is not None and name in ("rate", "increase"):
                 self.notes.counters((labels.get(NAME) for labels, _, _ in found), node.starts[0])

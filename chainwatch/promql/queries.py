@@ -7,16 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import Query
 from chainwatch.promql.ranges import evaluate_together, is_faster_together
-from chainwatch.promql.rows import Ints, Rows, merged_presence
+from chainwatch.promql.rows import Ints, Rows, merge
 from chainwatch.promql.series import METADATA, Labels, Series, Source
 from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
-from chainwatch.promql.syntax import Subquery, Text, walk
+from chainwatch.promql.syntax import SUBQUERY_STEP, Subquery, Text, walk
 from chainwatch.promql.vectors import Vector as Elements
 
 POINTS_MAX = 50_000_000
@@ -58,16 +56,21 @@ def evaluate(
     at: int,
     *,
     look_back: int = LOOK_BACK,
+    subquery_step: int = SUBQUERY_STEP,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     clock: Callable[[], float] = time.monotonic,
 ) -> Vector | Scalar | String | Matrix:
     """Return the result of ``query`` at the time ``at`` (Unix milliseconds). Raises ``EvaluationError``.
 
-    A sample counts for ``look_back`` milliseconds where none follows; ``limits`` bound the work, ``clock`` (seconds,
-    monotonic) its time.
+    A sample counts for ``look_back`` milliseconds where none follows; subqueries without a step are evaluated every
+    ``subquery_step`` milliseconds; ``limits`` bound the work, ``clock`` (seconds, monotonic) its time.
     """
     return evaluate_with(
-        Evaluation(source, at, at, look_back=look_back, limits=limits, clock=clock), query, at
+        Evaluation(
+            source, at, at, look_back=look_back, subquery_step=subquery_step, limits=limits, clock=clock
+        ),
+        query,
+        at,
     )
 
 
@@ -99,6 +102,7 @@ def evaluate_range(
     step: int,
     *,
     look_back: int = LOOK_BACK,
+    subquery_step: int = SUBQUERY_STEP,
     limits: Limits = Limits(),  # noqa: B008 - frozen
     clock: Callable[[], float] = time.monotonic,
 ) -> Matrix:
@@ -106,7 +110,9 @@ def evaluate_range(
 
     Raises ``EvaluationError``, also for a query whose result is neither a vector nor a scalar.
     """
-    evaluation = Evaluation(source, start, end, look_back=look_back, limits=limits, clock=clock)
+    evaluation = Evaluation(
+        source, start, end, look_back=look_back, subquery_step=subquery_step, limits=limits, clock=clock
+    )
     return evaluate_range_with(evaluation, query, start, end, step)
 
 
@@ -164,9 +170,8 @@ class _Result:
         for row in rows:
             by_labels.setdefault(row.labels.drop(METADATA) if row.unnamed else row.labels, []).append(row)
         for labels, some in by_labels.items():
-            present = merged_presence(some)
+            values, present = merge(some)
             self._count(int(present.sum()))
-            values = np.select([row.present for row in some], [row.values for row in some])
             self._of(labels).extend(times[present].tobytes(), values[present].tobytes())
 
     def matrix(self) -> Matrix:

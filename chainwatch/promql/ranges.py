@@ -27,13 +27,12 @@ from chainwatch.promql.rows import (
     combine_sets,
     combine_with_numbers,
     gather,
-    merged_presence,
+    merge,
     operate,
 )
 from chainwatch.promql.series import NAME, STALE_BITS, Labels, Series
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, VECTOR, type_of
 from chainwatch.promql.syntax import (
-    SUBQUERY_STEP,
     Aggregation,
     At,
     Binary,
@@ -83,7 +82,7 @@ def is_faster_together(evaluation: Evaluation, node: Node, times: range) -> bool
     """Return whether to evaluate ``node`` at the ``times`` together, in one part or several."""
     return (
         len(times) >= TIMES_MIN
-        and not _makes_elements(node)
+        and not _is_for_each_time(node)
         and _are_near(evaluation, node, times)
         and _times_together(evaluation, node) >= TIMES_MIN
     )
@@ -101,9 +100,17 @@ def _times_together(evaluation: Evaluation, node: Node) -> int:
     return ELEMENTS_MAX // max(1, widest)
 
 
-def _makes_elements(node: Node) -> bool:
-    """Return whether something below ``node`` has other elements at each time, so that each would be a row of its own."""
-    return any(isinstance(one, Aggregation) and one.operator == "count_values" for one in walk(node))
+def _is_for_each_time(node: Node) -> bool:
+    """Return whether something below ``node`` is evaluated time by time.
+
+    That is what has other elements at each time, so that each would be a row of its own, and what reaches beyond its range.
+    """
+    return any(
+        (isinstance(one, Aggregation) and one.operator == "count_values")
+        or (isinstance(one, RangeSelector) and one.extended is not None)
+        or (isinstance(one, Selector) and one.smoothed)
+        for one in walk(node)
+    )
 
 
 def _are_near(evaluation: Evaluation, node: Node, times: range) -> bool:
@@ -115,7 +122,7 @@ def _are_near(evaluation: Evaluation, node: Node, times: range) -> bool:
         if isinstance(one, RangeSelector | Subquery):
             found.append(one.range)
         if isinstance(one, Subquery):
-            found.append(one.step or 0)
+            found.append(one.step or evaluation.subquery_step)
     return max(map(abs, found)) < _FAR
 
 
@@ -144,8 +151,7 @@ class Together:
         for row in rows:
             by_labels.setdefault(row.labels, []).append(row)
         for labels, some in by_labels.items():
-            present = merged_presence(some)
-            values = np.select([row.present for row in some], [row.values for row in some])
+            values, present = merge(some)
             first = min(some, key=lambda row: int(row.present.argmax()))
             yield labels, self._times[present], values[present], first.unnamed
 
@@ -260,16 +266,15 @@ class Together:
     def _subquery(self, node: Subquery) -> list[tuple[Labels, Windows, bool]] | None:
         ends = self._moments(node.at, node.offset)
         starts = ends - node.range
-        step = node.step or SUBQUERY_STEP
+        step = node.step or self._evaluation.subquery_step
         firsts = (starts // step + 1) * step
         longest = int(np.argmax(ends - firsts))
         self._evaluation.check_steps(int(firsts[longest]), int(ends[longest]), step)
         if int(ends.max() - firsts.min()) // step > _SPANNED_MAX:
             return None
         times = np.arange(int(firsts.min()), int(ends.max()) + 1, step, dtype=np.int64)
-        times = times[
-            starts[np.searchsorted(ends, times)] < times
-        ]  # what lies between two ranges is not evaluated
+        # what lies between two ranges is not evaluated
+        times = times[starts[np.searchsorted(ends, times)] < times]
         if not 0 < len(times) <= _times_together(self._evaluation, node.expression):
             return None
         inner = Together(self._evaluation, times)

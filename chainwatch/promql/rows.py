@@ -96,15 +96,18 @@ def gather(vectors: Iterable[Vector], count: int) -> Rows:
     return list(found.values())
 
 
-def merged_presence(rows: Rows) -> Mask:
-    """Return when one of the rows is there, which have the same labels. Raises ``EvaluationError`` if two are."""
+def merge(rows: Rows) -> tuple[Floats, Mask]:
+    """Return the values of rows with the same labels, and when one of them is there.
+
+    Raises ``EvaluationError`` where two are there at the same time.
+    """
     if len(rows) == 1:
-        return rows[0].present
-    there = np.array([row.present for row in rows]).sum(axis=0)
+        return rows[0].values, rows[0].present
+    presences = [row.present for row in rows]
+    there = np.array(presences).sum(axis=0)
     if there.max() > 1:
         raise EvaluationError("vector cannot contain metrics with the same labelset")
-    present: Mask = there > 0
-    return present
+    return np.select(presences, [row.values for row in rows]), there > 0
 
 
 def combine_with_numbers(node: Binary, rows: Rows, numbers: Floats, *, numbers_first: bool) -> Rows:
@@ -139,6 +142,8 @@ def combine_sets(node: Binary, left: Rows, right: Rows) -> Rows:
 def combine_rows(node: Binary, left: Rows, right: Rows) -> Rows | None:
     """Return an arithmetic operator or comparison of two vectors; None where rows do not belong together one by one."""
     matching = node.matching
+    if matching.is_filling:
+        return None  # which elements have no partner is another matter at each time
     swapped = matching.many == "right"
     many, one = (right, left) if swapped else (left, right)
     partners = {matching_key(matching, row.labels): row for row in one}

@@ -11,7 +11,7 @@ import numpy as np
 from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.ranges import Together, can_be_together
 from chainwatch.promql.series import Labels
-from chainwatch.promql.syntax import SUBQUERY_STEP, Subquery
+from chainwatch.promql.syntax import Subquery
 from chainwatch.promql.windows import Window
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def subquery_windows(evaluation: Evaluation, node: Subquery, at: int) -> Iterato
     """Yield the range of each series. Raises ``EvaluationError``."""
     end = evaluation.moment(at, node.at, node.offset)
     start = end - node.range
-    step = node.step or SUBQUERY_STEP
+    step = node.step or evaluation.subquery_step
     first = (start // step + 1) * step
     evaluation.check_steps(first, end, step)
     moments = range(first, end + 1, step)

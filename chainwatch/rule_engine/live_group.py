@@ -65,14 +65,17 @@ class Evaluated:
 
 
 class LiveGroup:
-    """``interval`` in milliseconds. Evaluated by one thread at a time; ``status`` may be read by others."""
+    """Evaluated by one thread at a time; ``status`` may be read by others.
+
+    ``interval`` (milliseconds) is that of groups without one of their own, and of subqueries without a step.
+    """
 
     def __init__(self, name: str, placed: PlacedGroup, interval: int, external_url: str) -> None:
         self.name = name
         self.placed = placed
         self.interval = placed.group.interval or interval
         self.external_url = external_url
-        self.prepared = PreparedGroup(placed.group, None, external_url)
+        self.prepared = PreparedGroup(placed.group, None, external_url, interval)
         keys = rule_keys(name, placed.group)
         self.rules = [
             RuleOf(key, name, rule.name, rule.query.text.strip())
@@ -97,11 +100,7 @@ class LiveGroup:
     def is_of(self, placed: PlacedGroup, interval: int, external_url: str) -> bool:
         """Return whether it evaluates ``placed`` in the same way."""
         is_same = self.placed is placed or self.placed == placed
-        return (
-            is_same
-            and self.interval == (placed.group.interval or interval)
-            and self.external_url == external_url
-        )
+        return is_same and self.prepared.subquery_step == interval and self.external_url == external_url
 
     @property
     def queries(self) -> list[Query]:

@@ -18,10 +18,9 @@ from aiohttp import hdrs
 
 from chainwatch.config.scrape import ScrapeSettings
 from chainwatch.ingestion import gzipped
-from chainwatch.ingestion.model import IngestionError, SeriesSamples
+from chainwatch.ingestion.model import IngestionError, SeriesSamples, TooLarge
 from chainwatch.ingestion.names import quoted
 from chainwatch.ingestion.scraped import SeriesLimits, TargetSeries
-from chainwatch.ingestion.snappy import TooLarge
 from chainwatch.ingestion.text import OPENMETRICS, KnownSeries, parse_exposition
 from chainwatch.monitor.companions import Tasks
 from chainwatch.promql.series import Labels
@@ -191,9 +190,8 @@ class Target:
             samples = self._series.fail(now)
         values = (float(not problem), took, scraped, scraped, added)
         report = self._series.report(dict(zip(REPORTS, values, strict=True)), now)
-        self._intake.append(
-            SCRAPE, [*report, *samples], now
-        )  # whatever the target says of itself, or has said
+        # the report first: its series keep their values, whatever the target exposes by their names
+        self._intake.append(SCRAPE, [*report, *samples], now)
         return problem
 
 

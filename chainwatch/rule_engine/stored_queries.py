@@ -61,14 +61,23 @@ def evaluate_stored(
         parsed = parse(query)
     except PromqlError as error:
         raise Invalid(f"query: {error}") from None
+    default_step = round(context.settings.evaluation.interval * 1000)
     samples = Tsdb()
     samples.restore(restore(connection).series)
     try:
         if range is None:
-            return _result(evaluate(parsed, samples, end), end)
+            return _result(evaluate(parsed, samples, end, subquery_step=default_step), end)
         assert every is not None
         return _result(
-            evaluate_range(parsed, samples, end - round(range * 1000), end, round(every * 1000)), end
+            evaluate_range(
+                parsed,
+                samples,
+                end - round(range * 1000),
+                end,
+                round(every * 1000),
+                subquery_step=default_step,
+            ),
+            end,
         )
     except PromqlError as error:
         raise Invalid(f"query: {error}") from None

@@ -16,6 +16,7 @@ from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Sample, Scalar, Vector, evaluate_with
 from chainwatch.promql.series import NAME, STALE, Labels, Source
 from chainwatch.promql.sharing import share
+from chainwatch.promql.syntax import SUBQUERY_STEP
 from chainwatch.rules.faults import Faults
 from chainwatch.rules.model import AlertingRule, Group, RecordingRule, Rule
 from chainwatch.rules.template import Values, expand
@@ -68,14 +69,22 @@ class RuleResult(NamedTuple):
 
 
 class PreparedGroup:
-    """A group that is evaluated again and again: labels of the group in its rules, common sub-expressions found."""
+    """A group that is evaluated again and again: labels of the group in its rules, common sub-expressions found.
+
+    Subqueries without a step are evaluated every ``subquery_step`` milliseconds.
+    """
 
     def __init__(
-        self, group: Group, external_labels: Mapping[str, str] | None = None, external_url: str = ""
+        self,
+        group: Group,
+        external_labels: Mapping[str, str] | None = None,
+        external_url: str = "",
+        subquery_step: int = SUBQUERY_STEP,
     ) -> None:
         self.group = group
         self.external_labels = external_labels or {}
         self.external_url = external_url
+        self.subquery_step = subquery_step
         self.faults = Faults()
         rules = [replace(rule, labels={**group.labels, **rule.labels}) for rule in group.rules]
         written = {rule.name for rule in rules if isinstance(rule, RecordingRule)}
@@ -104,7 +113,14 @@ def evaluate_group(
     """
     moment = at - (prepared.group.query_offset or 0)
     evaluation = Evaluation(
-        source, moment, moment, look_back=look_back, limits=limits, clock=clock, shared=prepared.shared
+        source,
+        moment,
+        moment,
+        look_back=look_back,
+        subquery_step=prepared.subquery_step,
+        limits=limits,
+        clock=clock,
+        shared=prepared.shared,
     )
     for rule, before in zip(prepared.rules, state, strict=True):
         evaluation.begin()

@@ -68,7 +68,10 @@ class QueryTest:
 
 @dataclass(frozen=True)
 class UnitTest:
-    """``series`` begin at ``start`` (Unix milliseconds), with a value every ``interval``; None is no sample."""
+    """``series`` begin at ``start`` (Unix milliseconds), with a value every ``interval``; None is no sample.
+
+    A test with ``problems`` cannot be run.
+    """
 
     name: str
     line: int
@@ -79,6 +82,7 @@ class UnitTest:
     queries: tuple[QueryTest, ...]
     external_labels: dict[str, str] = field(default_factory=dict)
     external_url: str = ""
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class UnitFile:
 
 
 def read_unit_file(text: str) -> UnitFile:
-    """Return the unit tests of a file. Raises ``RuleFileError``."""
+    """Return the unit tests of a file. Raises ``RuleFileError``; a problem within a test is of that one alone."""
     problems: list[Problem] = []
     tables = read_tables(text, problems)
     fields = Fields(
@@ -124,6 +128,7 @@ def _texts(fields: Fields, key: str) -> list[str]:
 
 
 def _read_test(fields: Fields) -> UnitTest:
+    problems = fields.problems = []
     annotations = not fields.flag(_IGNORE_ANNOTATIONS)
     return UnitTest(
         fields.text("name"),
@@ -142,6 +147,7 @@ def _read_test(fields: Fields) -> UnitTest:
         ),
         fields.texts("external_labels"),
         fields.text("external_url"),
+        tuple(problems),
     )
 
 

@@ -44,7 +44,9 @@ class _Run:
         self._file = file
         self._limits = limits
         self._source = MemorySource()
-        self._groups = [PreparedGroup(group, test.external_labels, test.external_url) for group in groups]
+        self._groups = [
+            PreparedGroup(group, test.external_labels, test.external_url, file.interval) for group in groups
+        ]
         self._states: list[GroupState] = [group.first_state for group in self._groups]
         self._loaded = 0
 
@@ -106,7 +108,13 @@ class _Run:
     def check_query(self, test: QueryTest) -> None:
         name = f"expr: {test.query.text.strip()!r}, time: {_show_time(test.at)},"
         try:
-            result = evaluate(test.query, self._source, self._test.start + test.at, limits=self._limits)
+            result = evaluate(
+                test.query,
+                self._source,
+                self._test.start + test.at,
+                subquery_step=self._file.interval,
+                limits=self._limits,
+            )
         except EvaluationError as error:
             self.problems.append(f"{name} err: {error}")
             return

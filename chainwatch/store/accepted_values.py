@@ -5,12 +5,12 @@ Times of checks are chain time; ``accepted_at`` is Unix seconds of this machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.store import occurrences, schema
+from chainwatch.store import bulk, occurrences, schema
 from chainwatch.store.invariant_tables import invariant_accepted
 
 AS_OF = "invariant_accepted_as_of"
@@ -70,21 +70,12 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     schema.drop_property(connection, AS_OF)
 
 
-def forget(connection: sa.Connection, name: str) -> None:
-    """Delete all of ``name``."""
-    connection.execute(sa.delete(invariant_accepted).where(_a.name == name))
+def forget(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete all of ``names``."""
+    bulk.delete(connection, invariant_accepted, ("name",), [(name,) for name in names])
     schema.drop_property(connection, AS_OF)
 
 
 def _accepted(row: Any) -> Accepted:
     content = occurrences.decode_facts(bytes(row.content))
-    return Accepted(
-        row.name,
-        row.network,
-        row.block,
-        row.timestamp,
-        bytes(row.reads),
-        content,
-        row.author,
-        row.accepted_at,
-    )
+    return Accepted(*row)._replace(reads=bytes(row.reads), content=content)

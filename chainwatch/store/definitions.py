@@ -50,7 +50,7 @@ def save(connection: sa.Connection, definition: Definition) -> None:
     revision = invariants.newest_revision(connection) + 1
     values = definition._replace(revision=revision)._asdict()
     c = stored_invariants.c
-    invariants.forget_checks(connection, definition.name)
+    invariants.forget_checks(connection, [definition.name])
     changed = sa.update(stored_invariants).where(c.name == definition.name).values(values)
     if not connection.execute(changed).rowcount:
         connection.execute(sa.insert(stored_invariants).values(values))

@@ -56,10 +56,12 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     connection.execute(sa.delete(due_checks).where(c.network == network, c.block > block))
 
 
-def forget(connection: sa.Connection, name: str) -> None:
-    """Delete what is due of the invariant ``name``."""
-    found = [one for one in load(connection) if name in one.names]
-    save(connection, [one._replace(names=[other for other in one.names if other != name]) for one in found])
+def forget(connection: sa.Connection, gone: Collection[str]) -> None:
+    """Delete what is due of the invariants ``gone``."""
+    forgotten = set(gone)
+    found = [one for one in load(connection) if not forgotten.isdisjoint(one.names)]
+    left = [[name for name in one.names if name not in forgotten] for one in found]
+    save(connection, [one._replace(names=names) for one, names in zip(found, left, strict=True)])
 
 
 def names(connection: sa.Connection) -> set[str]:

@@ -5,12 +5,12 @@ Of each span of time, a bucket, the first check counts, so that what is stored f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from chainwatch.store import occurrences
+from chainwatch.store import bulk, occurrences
 from chainwatch.store.invariant_tables import invariant_history
 
 
@@ -60,6 +60,6 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     connection.execute(sa.delete(invariant_history).where(_h.network == network, _h.block > block))
 
 
-def forget(connection: sa.Connection, name: str) -> None:
-    """Delete all values of ``name``."""
-    connection.execute(sa.delete(invariant_history).where(_h.name == name))
+def forget(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete all values of ``names``."""
+    bulk.delete(connection, invariant_history, ("name",), [(name,) for name in names])

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, Table, Text
 
 from chainwatch.store.tables import metadata
+
+
+def _place(of_block: str | None = None) -> tuple[Column[Any], ...]:
+    """Return the primary key of what an invariant has at a block of a network; ``of_block`` comments on which block."""
+    return (
+        Column("name", Text, primary_key=True),
+        Column("network", Text, primary_key=True),
+        Column("block", BigInteger, primary_key=True, autoincrement=False, comment=of_block),
+    )
+
 
 stored_invariants = Table(
     "invariants",
@@ -32,9 +44,7 @@ Index("invariants_updated_at", stored_invariants.c.updated_at)
 invariant_checks = Table(
     "invariant_checks",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("network", Text, primary_key=True),
-    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    *_place(),
     Column("timestamp", BigInteger, nullable=False),
     Column(
         "is_provisional", Boolean, nullable=False, comment="a newer check takes its place, if it comes first"
@@ -59,9 +69,7 @@ due_checks = Table(
 invariant_readings = Table(
     "invariant_readings",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("network", Text, primary_key=True),
-    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    *_place(),
     Column("hash", LargeBinary, nullable=False),
     Column("timestamp", BigInteger, nullable=False),
     Column("is_wanted", Boolean, nullable=False, comment="whether it is still to be read"),
@@ -141,15 +149,7 @@ invariant_history = Table(
 invariant_accepted = Table(
     "invariant_accepted",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("network", Text, primary_key=True),
-    Column(
-        "block",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="that of the check from which on they hold good",
-    ),
+    *_place("that of the check from which on they hold good"),
     Column("timestamp", BigInteger, nullable=False, comment="of that check, chain time"),
     Column("reads", LargeBinary, nullable=False, comment="hash of what was read"),
     Column("content", LargeBinary, nullable=False, comment="MessagePack: the values"),
@@ -161,15 +161,7 @@ invariant_accepted = Table(
 invariant_breaches = Table(
     "invariant_breaches",
     metadata,
-    Column("name", Text, primary_key=True),
-    Column("network", Text, primary_key=True),
-    Column(
-        "block",
-        BigInteger,
-        primary_key=True,
-        autoincrement=False,
-        comment="the first one at which it did not hold",
-    ),
+    *_place("the first one at which it did not hold"),
     Column("starts_at", BigInteger, nullable=False),
     Column("ends_at", BigInteger, comment="null while it does not hold"),
     Column("reason", Text, comment="why it ended"),

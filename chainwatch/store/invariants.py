@@ -32,6 +32,15 @@ class Check(NamedTuple):
     holds: bool | None = None
     error: str | None = None
 
+    @property
+    def blocks(self) -> Mapping[str, int]:
+        """The blocks of its networks, as far as they are known: of several networks its own one alone at first."""
+        return self.positions or {self.network: self.block}
+
+    def places(self, name: str) -> list[Place]:
+        """Return where the invariant ``name`` reads its values for this check; none until all blocks are known."""
+        return [(name, network, block) for network, block in (self.positions or {}).items()]
+
 
 class Reading(NamedTuple):
     """What the invariant ``name`` reads at a block; ``content`` are its values there, once it is read."""
@@ -116,6 +125,11 @@ def checks(connection: sa.Connection, name: str) -> list[Check]:
     c = invariant_checks.c
     query = sa.select(*_CHECK).where(c.name == name).order_by(c.timestamp, c.network, c.block)
     return [_check(row) for row in connection.execute(query)]
+
+
+def last_answered(checks: Sequence[Check]) -> Check | None:
+    """Return the last of ``checks`` that was answered."""
+    return next((check for check in reversed(checks) if check.holds is not None), None)
 
 
 def newest_answered(connection: sa.Connection) -> dict[str, Check]:
@@ -276,19 +290,21 @@ def roll_back(connection: sa.Connection, network: str, block: int) -> None:
     )
 
 
-def forget_checks(connection: sa.Connection, name: str) -> None:
-    """Delete what was read and checked for ``name``, but for its alerts and up to where its events were read."""
+def forget_checks(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete what was read and checked for ``names``, but for their alerts and up to where their events were read."""
+    if not names:
+        return
     schema.drop_property(connection, CHECKS_AS_OF)
     for table in (invariant_checks, invariant_readings):
-        connection.execute(sa.delete(table).where(table.c.name == name))
-    due_checks.forget(connection, name)
-    invariant_history.forget(connection, name)
+        bulk.delete(connection, table, ("name",), [(name,) for name in names])
+    due_checks.forget(connection, names)
+    invariant_history.forget(connection, names)
 
 
-def forget(connection: sa.Connection, name: str) -> None:
-    """Delete all of ``name`` but for its alerts: these are to be ended."""
-    forget_checks(connection, name)
-    connection.execute(sa.delete(invariant_cursors).where(invariant_cursors.c.name == name))
+def forget(connection: sa.Connection, names: Collection[str]) -> None:
+    """Delete all of ``names`` but for their alerts: these are to be ended."""
+    forget_checks(connection, names)
+    bulk.delete(connection, invariant_cursors, ("name",), [(name,) for name in names])
 
 
 def known_names(connection: sa.Connection) -> set[str]:

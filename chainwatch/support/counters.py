@@ -34,8 +34,8 @@ SAMPLES: Count = Counter()
 """Samples that were taken, by source: ``push``, ``json``, ``remote write``, ``scrape`` or ``own``."""
 SAMPLES_REFUSED: Count = Counter()
 """Samples that were refused, by source and reason."""
-SAMPLES_SERIES: Count = Counter()
-SAMPLES_MEMORY: Count = Counter()
+SAMPLES_SERIES: dict[tuple[str, ...], int] = {}
+SAMPLES_MEMORY: dict[tuple[str, ...], int] = {}
 """Series that are in memory and the bytes that they take, by source: ``restored`` ones have had no sample since the start,
 ``limit`` is how much there may be. These are set anew every few seconds."""
 

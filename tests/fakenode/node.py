@@ -25,8 +25,8 @@ class Fault:
     """A failure of the next ``times`` answers to ``method``; for ever when ``times`` is None.
 
     ``method`` may be ``*`` for any, ``batch`` for any batch. Kinds that concern a whole answer: ``status`` (``value``: the
-    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``, ``late`` (``value``: seconds),
-    ``trickle``, ``big`` (``value``: bytes).
+    HTTP status, with ``headers``), ``html``, ``{}``, ``cut``, ``close``, ``hang``,
+    ``late`` (``value``: seconds, or an event), ``trickle``, ``big`` (``value``: bytes).
     Kinds that concern a result: ``null``, ``error`` (``value``: the error object), ``result`` (``value``: in its place).
     Limits of `eth_getLogs` that stand, with their ``message``: ``range`` (``value``: blocks), ``count`` (``value``: logs).
     Of a batch: ``shuffle``, ``drop`` (its last answer).
@@ -145,7 +145,7 @@ class FakeNode:
                 {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "no batches"}}
             )
         if fault is not None and fault.kind == "late":
-            await asyncio.sleep(fault.value)
+            await _pass(fault.value)
         elif fault is not None and fault.kind not in ("cut", "trickle"):
             return await self._broken(request, fault)
         body = json.dumps(self._answers(asked)).encode()
@@ -280,3 +280,8 @@ class FakeNode:
             **dict.fromkeys(STATE, lambda: self.chain.state(method, params, self.lag)),
         }
         return answers[method]()
+
+
+async def _pass(lateness: float | asyncio.Event) -> None:
+    """Waits for so many seconds, or for what the test lets happen."""
+    await (lateness.wait() if isinstance(lateness, asyncio.Event) else asyncio.sleep(lateness))

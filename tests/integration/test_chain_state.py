@@ -284,7 +284,9 @@ async def spoil_reads(dice: Random) -> int:
     async with SpoilingNode(chain, dice, 0.0) as broken, FakeNode(chain) as honest:
         broken.batches, broken.state_by_hash = dice.random() < 0.8, dice.random() < 0.8
         with patch.multiple(member, **OFTEN):
-            async with open_pool(network_settings(broken.http_url, honest.http_url)) as pool:
+            async with open_pool(
+                network_settings(broken.http_url, honest.http_url, request_timeout="1s")
+            ) as pool:
                 await pool.all_tried()
                 at = await header_at(pool, 9)
                 right = await read_state(pool, at, reads)
@@ -294,7 +296,7 @@ async def spoil_reads(dice: Random) -> int:
                     got = await read_state(pool, at, [reads[i] for i in some], patience=5.0)
                     assert_no_lie(reads, right, some, got)
                     count_before = broken.spoilt
-                alone = network_settings(broken.http_url)
+                alone = network_settings(broken.http_url, request_timeout="1s")
                 broken.rate = 0.0
                 async with open_pool(alone) as pool_alone:
                     broken.rate = 0.7

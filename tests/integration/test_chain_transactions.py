@@ -247,7 +247,7 @@ async def test_spoilt_answers_are_transactions_or_typed_errors(seed: int) -> Non
     chain, dice = chain_of(*range(20)), Random(seed)
     async with SpoilingNode(chain, dice, 0.0, ["eth_getTransactionByHash"]) as node:
         with patch.multiple(member, **OFTEN):
-            async with open_pool(network_settings(node.http_url)) as pool:
+            async with open_pool(network_settings(node.http_url, request_timeout="1s")) as pool:
                 logs = await logs_of(pool)
                 node.rate = 0.7
                 for _ in range(20):

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -61,30 +61,40 @@ class Bridge:
         self.beta.emit(GATE, [keccak256(SIGNATURES["Filled"].encode())], word(number))
 
 
+def tables(
+    folder: Path, alpha: Anvil, beta: Anvil, network: Mapping[str, Any], invariants: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The configuration of a bridge between two nodes; ``network``: keys of both networks."""
+    (folder / "bridge.json").write_text(json.dumps(ABI))
+    return {
+        "networks": {
+            "alpha": {"chain_id": 1, "rpc": [alpha.http_url], **network},
+            "beta": {"chain_id": 10, "rpc": [beta.http_url], **network},
+        },
+        "contracts": {"bridge": {"abi": str(folder / "bridge.json"), "address": GATE}},
+        "assets": {"usdc": {"address": TOKEN, "decimals": 6}},
+        "flows": {"bridge": BRIDGE},
+        "invariants": invariants,
+    }
+
+
 async def test_conservation_counts_what_is_under_way(
     anvil_factory: Callable[..., Anvil], tmp_path: Path
 ) -> None:
     bridge = Bridge(anvil_factory(chain_id=1), anvil_factory(chain_id=10))
     alpha, beta = bridge.alpha, bridge.beta
-    (tmp_path / "bridge.json").write_text(json.dumps(ABI))
     network = {"poll_interval": "100ms", "start_block": 0}
     values = {
         "locked": {"network": "alpha", "address": TOKEN, "call": TOTAL},
         "minted": {"network": "beta", "address": TOKEN, "call": TOTAL},
         "in_flight": {"flow": "bridge", "amount": "in_flight", "asset": "usdc"},
     }
+    exact = {"values": values, "assert": "locked - in_flight == minted"}
     plan = make_plan(
         read_dict(
             {
+                **tables(tmp_path, alpha, beta, network, {"exact": exact}),
                 "store": {"url": f"sqlite:///{tmp_path / 'monitor.db'}"},
-                "networks": {
-                    "alpha": {"chain_id": 1, "rpc": [alpha.http_url], **network},
-                    "beta": {"chain_id": 10, "rpc": [beta.http_url], **network},
-                },
-                "contracts": {"bridge": {"abi": str(tmp_path / "bridge.json"), "address": GATE}},
-                "assets": {"usdc": {"address": TOKEN, "decimals": 6}},
-                "flows": {"bridge": BRIDGE},
-                "invariants": {"exact": {"values": values, "assert": "locked - in_flight == minted"}},
                 "receivers": {"ops": {"provider": "console"}},
                 "routes": [{"receivers": ["ops"]}],
             }
@@ -108,7 +118,6 @@ async def test_a_replay_checks_several_networks_where_events_are_and_finds_the_s
 ) -> None:  # S7
     """Over more blocks than are all checked; one block in which nothing backs what is minted, with an event."""
     alpha, beta = anvil_factory(chain_id=1), anvil_factory(chain_id=10)
-    (tmp_path / "bridge.json").write_text(json.dumps(ABI))
     start = int(time.time()) + 100
     for node in (alpha, beta):
         node.rpc("anvil_setCode", TOKEN, STORED)
@@ -168,17 +177,7 @@ async def test_a_replay_checks_several_networks_where_events_are_and_finds_the_s
 
     def plan_of(most: int) -> Plan:
         network = {"start_block": 0, "max_block_range": most, "block_time": "1s"}
-        config = {
-            "networks": {
-                "alpha": {"chain_id": 1, "rpc": [alpha.http_url], **network},
-                "beta": {"chain_id": 10, "rpc": [beta.http_url], **network},
-            },
-            "contracts": {"bridge": {"abi": str(tmp_path / "bridge.json"), "address": GATE}},
-            "assets": {"usdc": {"address": TOKEN, "decimals": 6}},
-            "flows": {"bridge": BRIDGE},
-            "invariants": invariants,
-        }
-        return make_plan(read_dict(config))
+        return make_plan(read_dict(tables(tmp_path, alpha, beta, network, invariants)))
 
     async def replayed(most: int, *, resume: bool = False) -> dict[str, Any]:
         url, wanted = f"sqlite:///{tmp_path / f'replay{most}.db'}", Wanted((), (), (), resume=resume)

@@ -253,6 +253,7 @@ class Ground(Nodes):
         owned, paused = self._state("setOwner(address)", ALICE), self._state("setPaused(bool)", False)
         has_role = self._state("setRole(bytes32,address,bool)", ROLE, ALICE, True)
         fee, bounded = self._state("setFee(uint256)", 5), self._state("setCount(uint256)", 5)
+        facets = self._state("setValidators(address[])", OWNERS)
         counted, slotted = self._state("setCount(uint256)", 5), self._state("setSlotZero(uint256)", 5)
         proxies = {
             setter: Contract(self.alpha, "WatchedProxy")
@@ -288,6 +289,11 @@ class Ground(Nodes):
             "implementation": proxied(upgraded, "upgradeTo(address)", implementation=ALICE),
             "proxy_admin": proxied(administered, "changeAdmin(address)", admin=ALICE),
             "beacon": proxied(beacon, "setBeacon(address)", beacon=ALICE),
+            "facets": Case(
+                {**of(facets), "facets": OWNERS},
+                facets.send("setValidators(address[])", OWNERS[:2]),
+                facets.send("setValidators(address[])", OWNERS[::-1]),
+            ),
             "code": Case(
                 {**of(coded), "hash": "0x" + keccak(bytes.fromhex(code[2:])).hex()}, put("0x00"), put(code)
             ),

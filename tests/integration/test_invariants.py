@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from chainwatch.cli import main
+from chainwatch.commands import invariants as invariants_commands
 from chainwatch.config import read_dict
 from chainwatch.plan import Plan, make_plan
 from chainwatch.replay import session
@@ -297,7 +298,9 @@ async def test_a_replay_evaluates_rules_over_the_values_of_all_checks(
     assert 0 < found["Low"]["ends_at"] - found["Low"]["starts_at"] <= 4
 
 
-def test_the_commands_show_invariants_and_read_them_now(chains: Chains, tmp_path: Path) -> None:
+def test_the_commands_show_invariants_and_read_them_now(
+    chains: Chains, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tmp_path / "config.toml"
     config.write_text(
         f"""
@@ -320,8 +323,8 @@ assert = "supply > 0"
     )
     Database.open(f"sqlite:///{tmp_path / 'monitor.db'}", durable=False).close()
 
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(main, ["--config", str(config), "invariants", *words])
+    def run(*words: str, input: str | None = None) -> Result:
+        return CliRunner().invoke(main, ["--config", str(config), "invariants", *words], input=input)
 
     rows = json.loads(run("list", "--json").stdout)
     assert [(row["name"], row["state"], row["origin"]) for row in rows] == [
@@ -341,7 +344,16 @@ assert = "supply > 0"
         first = Accepted("same", "alpha", 1, 1_001, b"reads", {"funds": 90}, BY_NOBODY, 1_001.0)
         accepted_values.save(connection, first)
     assert "compares with funds = 90: read first, at block 1 of alpha" in run("show", "same").stdout
-    accepted = run("accept", "same", "--by", "carol")
+    assert "has read funds = 100: `chainwatch invariants accept`" in run("show", "same").stdout
+    unasked = run("accept", "same")
+    assert (unasked.exit_code, "add --values 'funds = 100'" in unasked.stderr) == (2, True)
+    others = run("accept", "same", "--values", "funds = 90")
+    assert (others.exit_code, "funds = 100; not funds = 90" in others.stderr) == (1, True)
+    monkeypatch.setattr(invariants_commands, "can_ask", lambda: True)
+    refused = run("accept", "same", input="n\n")
+    assert (refused.exit_code, "same has read funds = 100: accept that?" in refused.stderr) == (1, True)
+    assert "compares with funds = 90: read first" in run("show", "same").stdout
+    accepted = run("accept", "same", "--by", "carol", input="y\n")
     assert accepted.stdout == "same: accepted funds = 100, as of block 2 of alpha\n"
     assert "compares with funds = 100: accepted by carol, at block 2" in run("show", "same").stdout
     assert "funds / 10 >= 5" in run("show", "floor").stdout

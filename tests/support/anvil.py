@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 VERSION = "1.7.1"
 CACHE = Path(__file__).parents[2] / ".cache"
 
-START_TIMEOUT = 20.0
-STOP_TIMEOUT = 10.0
-RPC_TIMEOUT = 10.0
 
 # Runtime code that logs what its call data says: a word with the number of topics, the topics, the data.
 #   four topics on the stack, the deepest last; the rest of the call data into memory;
@@ -86,7 +84,7 @@ class Anvil:
         log = self._folder / "anvil.log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(self._command, stdout=output, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise AnvilError(f"anvil ended at once: {log.read_text(errors='replace')[-2000:]}")
@@ -97,7 +95,7 @@ class Anvil:
             else:
                 return
         self.kill()
-        raise AnvilError(f"anvil did not answer within {START_TIMEOUT} s")
+        raise AnvilError(f"anvil did not answer within {PATIENCE:g} s")
 
     def stop(self) -> None:
         """Ends the node in good order; its state is saved for the next `start`."""
@@ -114,7 +112,7 @@ class Anvil:
         """
         self._running.send_signal(signal.SIGSTOP)
         threads = Path(f"/proc/{self._running.pid}/task")
-        until = time.monotonic() + 5
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until and not all(_has_stopped(thread) for thread in threads.glob("*")):
             time.sleep(0.01)
 
@@ -132,12 +130,12 @@ class Anvil:
         process = self._running
         process.send_signal(signal.SIGCONT)  # a frozen process would never see SIGTERM
         process.send_signal(how)
-        process.wait(STOP_TIMEOUT)
+        process.wait(PATIENCE)
         self._process = None
 
     # --- the chain ---
 
-    def rpc(self, method: str, *params: Any, timeout: float = RPC_TIMEOUT) -> Any:
+    def rpc(self, method: str, *params: Any, timeout: float = PATIENCE) -> Any:
         """The result of a JSON-RPC call; raises AnvilError on an error answer, OSError without an answer."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
         request = urllib.request.Request(self.http_url, body, {"Content-Type": "application/json"})

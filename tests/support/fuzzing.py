@@ -32,7 +32,7 @@ TARGETS: tuple[tuple[str, ...], ...] = (
 BEFORE, MORE = 60, 20
 """Blocks that are there at first, the older of which are read by range, and that come one by one."""
 
-WITHIN = 10.0
+WITHIN = 30.0
 """Seconds for all the first blocks, and for each of the others."""
 
 OFTEN: dict[str, Any] = {
@@ -81,7 +81,7 @@ async def play_round(seed: int) -> Round:
             if "eth_getBlockReceipts" in target:  # they are asked for where the logs are doubtful
                 broken.fail("eth_getLogs", "result", [], times=None)
             urls = [broken.ws_url if kind == "websocket" else broken.http_url, honest.http_url]
-            settings = network_settings(*urls, start_block=0, reorg_window=20)
+            settings = network_settings(*urls, start_block=0, reorg_window=20, request_timeout="1s")
             async with open_pool(settings) as pool, Follower(settings, pool).running() as follower:
                 slowest = 0.0
                 await _caught_up(follower, BEFORE)

@@ -38,7 +38,7 @@ def watch_pings(network: str = "net") -> NetworkWatch:
 def network_settings(*urls: str, **settings: Any) -> NetworkSettings:
     """A network named ``net`` that is polled often."""
     return NetworkSettings.model_validate(
-        {"name": "net", "chain_id": 1, "rpc": list(urls), "poll_interval": "50ms", "request_timeout": "1s"}
+        {"name": "net", "chain_id": 1, "rpc": list(urls), "poll_interval": "50ms", "request_timeout": "1m"}
         | settings
     )
 

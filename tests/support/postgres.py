@@ -19,12 +19,10 @@ import psycopg
 from chainwatch.store import schema
 from chainwatch.store.database import Database
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 
 SUPERUSER = "postgres"
 UNPRIVILEGED = "nobody"  # the server refuses to run as root
-
-START_TIMEOUT = 60.0
-STOP_TIMEOUT = 10.0
 
 FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60"]
 
@@ -88,7 +86,7 @@ class PostgresServer:
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)  # "immediate" shutdown: what it holds is thrown away
             try:
-                self._process.wait(STOP_TIMEOUT)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -194,7 +192,7 @@ class PostgresServer:
         self._wait(log)
 
     def _wait(self, log: Path) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 raise PostgresError(f"postgres ended at once: {log.read_text(errors='replace')[-1000:]}")
@@ -204,7 +202,7 @@ class PostgresServer:
                 time.sleep(0.05)
             else:
                 return
-        raise PostgresError(f"postgres did not answer within {START_TIMEOUT} s")
+        raise PostgresError(f"postgres did not answer within {PATIENCE:g} s")
 
     def _connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
         return psycopg.connect(

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from click.testing import CliRunner
 
 from chainwatch.cli import main
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "chainwatch")
 
-COMMAND_TIMEOUT = 90.0
-EXIT_TIMEOUT = 15.0
+COMMAND_TIMEOUT = 2 * PATIENCE
 
 
 class Finished(NamedTuple):
@@ -58,7 +58,7 @@ class Chainwatch:
         """Ends it at once (SIGKILL); it may have ended already."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(EXIT_TIMEOUT)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def send(self, number: signal.Signals) -> None:
@@ -72,7 +72,7 @@ class Chainwatch:
 
     async def ended(self) -> int:
         """The exit code of a process that ends by itself."""
-        code = await asyncio.to_thread(self._running.wait, EXIT_TIMEOUT)
+        code = await asyncio.to_thread(self._running.wait, PATIENCE)
         self._process = None
         return code
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import math
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -17,6 +18,7 @@ from chainwatch.chain.errors import HttpStatusError, RateLimited, RpcTimeout
 from chainwatch.chain.transport import BATCH, HTTP_TOO_MANY
 from tests.fakenode import FakeChain, FakeNode
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 ANSWER_TIME = 0.01
@@ -47,6 +49,16 @@ def run_timeless(main: Coroutine[Any, Any, T]) -> T:
     """Runs ``main``, which must not open sockets, on a clock that goes on to the next timer at once."""
     with asyncio.Runner(loop_factory=_TimelessLoop) as runner:
         return runner.run(main)
+
+
+def timeless(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """The test as `run_timeless` runs it."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_timeless(test(*args, **kwargs))
+
+    return run
 
 
 class Wire:

@@ -313,7 +313,10 @@ def test_a_dead_endpoint_fails_the_online_check_without_its_url(
 def test_check_online_says_why_a_receiver_cannot_be_reached(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(online, "PATIENCE", 0.5)  # for the endpoints, which are not there
+    async def no_endpoints(_: object) -> list[online.EndpointCheck]:
+        return []
+
+    monkeypatch.setattr(online, "check_endpoints", no_endpoints)
     hooks = {
         "private": (f"http://127.0.0.1:{free_port()}/5ecret", False),
         "closed": (f"http://127.0.0.1:{free_port()}/5ecret", True),
@@ -375,7 +378,7 @@ def test_init_asks_again_after_an_answer_that_it_cannot_use(
         "",
     ]
     file = tmp_path / "config.toml"
-    monkeypatch.setattr(setup, "_is_terminal", lambda: True)
+    monkeypatch.setattr(setup, "can_ask", lambda: True)
     result = CliRunner().invoke(main, ["--config", str(file), "init"], input="\n".join([*answers, ""]))
     assert result.exit_code == 0, result.output
     assert result.output.count("Error: ") == 3

@@ -13,12 +13,10 @@ from chainwatch.api.prometheus.answers import Refused
 from chainwatch.api.prometheus.budget import Budget
 from chainwatch.api.prometheus.operations import Wanted, evaluate_over
 from chainwatch.operations import invariant_reports
-from chainwatch.operations.accepted_values import accept_values, values_to_accept
+from chainwatch.operations.accepted_values import accept_values
 from chainwatch.operations.context import Context
-from chainwatch.operations.errors import Conflict
 from chainwatch.promql.evaluation import LOOK_BACK
 from chainwatch.promql.parser import parse
-from chainwatch.support.printable import clean
 from chainwatch.tsdb.tsdb import Tsdb
 
 LIST = "/ui/invariants"
@@ -59,9 +57,7 @@ def read_list(connection: sa.Connection, context: Context, now: float, asked: As
 def accept(connection: sa.Connection, context: Context, now: float, asked: Asked) -> str:
     """Accept the values that the person has seen. Raises ``Conflict`` where others were read meanwhile."""
     name = asked.path["name"]
-    if clean(values_to_accept(connection, name)).strip() != asked.text("values"):
-        raise Conflict("other values were read meanwhile: look at them again, then accept them")
-    accept_values(connection, context, now, name=name, author=asked.actor)
+    accept_values(connection, context, now, name=name, author=asked.actor, values=asked.text("values"))
     return f"{LIST}/{name}"
 
 

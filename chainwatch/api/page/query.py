@@ -21,7 +21,6 @@ from chainwatch.api.prometheus.operations import Wanted, evaluate_once, evaluate
 from chainwatch.api.prometheus.parameters import parse_time, query_of
 from chainwatch.api.prometheus.turning import in_turn
 from chainwatch.promql.evaluation import LOOK_BACK
-from chainwatch.promql.parser import Query
 from chainwatch.promql.queries import Matrix, Scalar, String, Vector
 from chainwatch.promql.series import Labels
 from chainwatch.promql.signatures import SCALAR, VECTOR
@@ -55,9 +54,13 @@ class Shown(NamedTuple):
 
 
 def route(
-    rows: Sequence[tuple[str, str]], samples: Tsdb, turns: ClientTurns, clock: Callable[[], float]
+    rows: Sequence[tuple[str, str]],
+    samples: Tsdb,
+    turns: ClientTurns,
+    clock: Callable[[], float],
+    subquery_step: int,
 ) -> web.RouteDef:
-    """Return the route. ``rows``: those of the navigation."""
+    """Return the route. ``rows``: those of the navigation; ``subquery_step``: milliseconds, where a subquery has none."""
 
     async def show(request: web.Request) -> web.Response:
         fields = request.query
@@ -65,7 +68,7 @@ def route(
         wrong = ""
         try:
             if fields.get("query", "").strip():
-                found = await _run(request, fields, samples, turns, clock())
+                found = await _run(request, fields, samples, turns, clock(), subquery_step)
         except Refused as refused:
             wrong = str(refused).removeprefix('invalid parameter "query": ')
         values: dict[str, Any] = {
@@ -84,7 +87,12 @@ def route(
 
 
 async def _run(
-    request: web.Request, fields: MultiMapping[str], samples: Tsdb, turns: ClientTurns, now: float
+    request: web.Request,
+    fields: MultiMapping[str],
+    samples: Tsdb,
+    turns: ClientTurns,
+    now: float,
+    subquery_step: int,
 ) -> Shown:
     text = fields.get("at", "").strip()
     try:
@@ -92,11 +100,14 @@ async def _run(
     except ValueError as error:
         raise Refused("bad_data", str(error)) from None
     length = RANGES[_range(fields)] * 1000
-    return await in_turn(request, turns, lambda budget: _shown(samples, budget, query_of(fields), at, length))
+
+    def work(budget: Budget) -> Shown:
+        return _shown(samples, budget, Wanted(query_of(fields), LOOK_BACK, subquery_step), at, length)
+
+    return await in_turn(request, turns, work)
 
 
-def _shown(samples: Tsdb, budget: Budget, query: Query, at: int, length: int) -> Shown:
-    wanted = Wanted(query, LOOK_BACK)
+def _shown(samples: Tsdb, budget: Budget, wanted: Wanted, at: int, length: int) -> Shown:
     result, _ = evaluate_once(samples, budget, wanted, at)
     elements: list[tuple[str, str]]
     match result:
@@ -112,7 +123,7 @@ def _shown(samples: Tsdb, budget: Budget, query: Query, at: int, length: int) ->
         case String(value=text):
             elements = [("", text)]
     lines = None
-    if query.type in (VECTOR, SCALAR):
+    if wanted.query.type in (VECTOR, SCALAR):
         start = at - length
         over, _ = evaluate_over(samples, budget, wanted, start, at, length // STEPS)
         lines = _lines(over)

@@ -29,8 +29,12 @@ def add_page(
     samples: Tsdb,
     turns: ClientTurns,
     clock: Callable[[], float],
+    subquery_step: int,
 ) -> None:
-    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come. ``clock`` gives Unix seconds."""
+    """Add the page to ``app``; ``samples`` can be queried, as clients' ``turns`` come. ``clock`` gives Unix seconds.
+
+    ``subquery_step``: milliseconds, where a subquery has none.
+    """
 
     async def lead(_: web.Request) -> web.Response:
         return serving.redirect(PAGE)
@@ -44,5 +48,5 @@ def add_page(
     rows = [*serving.navigation(SCREENS), (query.PATH, query.NAV)]
     screens = [*SCREENS, invariants.screen_of_one(samples)]
     app.add_routes(serving.routes(screens, ACTIONS, rows, reads, writes, rendered))
-    app.add_routes([query.route(rows, samples, turns, clock)])
+    app.add_routes([query.route(rows, samples, turns, clock, subquery_step)])
     app.on_shutdown.append(changes.close)

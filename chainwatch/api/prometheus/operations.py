@@ -13,7 +13,7 @@ from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.parser import Query
 from chainwatch.promql.queries import Matrix, Vector, evaluate_range_with, evaluate_with
-from chainwatch.promql.syntax import Aggregation, Call, Matcher, Selector, walk
+from chainwatch.promql.syntax import SUBQUERY_STEP, Aggregation, Call, Matcher, Selector, walk
 from chainwatch.tsdb.tsdb import Tsdb
 
 TRUNCATED = "results truncated due to limit"
@@ -24,10 +24,14 @@ T = TypeVar("T")
 
 
 class Wanted(NamedTuple):
-    """A query with what else is asked for: ``look_back`` in milliseconds, ``limit`` of series (0: none), statistics."""
+    """A query with what else is asked for: ``limit`` of series (0: none), statistics.
+
+    ``look_back``, and ``subquery_step`` of subqueries without a step, are in milliseconds.
+    """
 
     query: Query
     look_back: int
+    subquery_step: int = SUBQUERY_STEP
     limit: int = 0
     stats: bool = False
 
@@ -120,6 +124,7 @@ def _evaluation(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: 
         start,
         end,
         look_back=wanted.look_back,
+        subquery_step=wanted.subquery_step,
         limits=limits,
         clock=budget.clock,
         notes=Notes(),

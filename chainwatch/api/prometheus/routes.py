@@ -48,9 +48,11 @@ _ESCAPE = re.compile("_([0-9a-fA-F]{1,6})_|__")
 Handle = Callable[[web.Request, Fields], Awaitable[web.Response]]
 
 
-def routes(engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float]) -> list[web.RouteDef]:
-    """Return the routes. ``clock`` gives Unix seconds."""
-    api = _Api(engine, turns, clock)
+def routes(
+    engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float], subquery_step: int
+) -> list[web.RouteDef]:
+    """Return the routes. ``clock`` gives Unix seconds; ``subquery_step``: milliseconds, where a subquery has none."""
+    api = _Api(engine, turns, clock, subquery_step)
     both = {
         "query": api.query,
         "query_range": api.query_range,
@@ -76,8 +78,11 @@ def routes(engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float]) -
 class _Api:
     """The handlers. Expressions are parsed in turn too: long ones take as long as queries."""
 
-    def __init__(self, engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, engine: RuleEngine, turns: ClientTurns, clock: Callable[[], float], subquery_step: int
+    ) -> None:
         self._clock = clock
+        self._subquery_step = subquery_step
         self._engine = engine
         self._samples = engine.tsdb
         self._turns = turns
@@ -88,7 +93,7 @@ class _Api:
         seconds, look_back, stats = _timeout(fields), _look_back(fields), bool(text_of(fields, "stats"))
 
         def work(budget: Budget) -> bytes:
-            wanted = Wanted(query_of(fields), look_back, limit, stats)
+            wanted = Wanted(query_of(fields), look_back, self._subquery_step, limit, stats)
             return operations.query_at(self._samples, budget, wanted, at)
 
         return await self._run(request, work, seconds)
@@ -113,7 +118,7 @@ class _Api:
         seconds, look_back, stats = _timeout(fields), _look_back(fields), bool(text_of(fields, "stats"))
 
         def work(budget: Budget) -> bytes:
-            wanted = Wanted(query_of(fields, over_range=True), look_back, limit, stats)
+            wanted = Wanted(query_of(fields, over_range=True), look_back, self._subquery_step, limit, stats)
             return operations.query_range(self._samples, budget, wanted, start, end, step)
 
         return await self._run(request, work, seconds)

@@ -34,10 +34,7 @@ class EventIndex:
             return
         self._places.insert(at, place)
         self._values.insert(at, 1 if wanted.argument is None else args[wanted.argument])
-        if wanted.take != "last":
-            del self._sums[at + 1 :]
-            for value in self._values[at:]:
-                self._sums.append(self._sums[-1] + value)
+        del self._sums[at + 1 :]
 
     def forget_before(self, since: float) -> None:
         """Drop the events until ``since`` (chain time)."""

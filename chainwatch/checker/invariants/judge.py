@@ -20,6 +20,8 @@ HELD_BLOCK, HELD_AT = "held_block", "held_at"
 """Annotations: the last block at which an invariant held that does not now, and its time."""
 SHOWN = 300
 """The most characters that are shown of one value."""
+CUT = "…"
+"""What stands in place of the rest."""
 
 
 class Checked(NamedTuple):
@@ -91,13 +93,15 @@ def violated(invariant: Invariant, check: Checked, positions: Mapping[str, int],
     others = shown({name: value for name, value in accepted.items() if value != values.get(name)})
     differences = "; ".join(invariant.differences(values)) if values else ""
     where = ", ".join(f"block {block} of {network}" for network, block in sorted(positions.items()))
+    fact = f"{differences}: {read}" if differences else read
+    if others:
+        to_accept = f"if that is right: chainwatch invariants accept {quote(invariant.name)}"
+        fact = f"{fact} (accepted: {others}) at {where}; {to_accept}"
+    else:
+        fact = f"{fact} at {where}"
     annotations = {
         "summary": f"{invariant.name} does not hold: {invariant.condition.source}",
-        "description": said(
-            invariant.message,
-            f"{f'{differences}: ' if differences else ''}{read}{f' (accepted: {others})' if others else ''} at {where}"
-            f"{f'; if that is right: chainwatch invariants accept {quote(invariant.name)}' if others else ''}",
-        ),
+        "description": said(invariant.message, fact),
         "values": read,
         **({"accepted": others} if others else {}),
         **({"difference": differences} if differences else {}),
@@ -155,10 +159,10 @@ def shown_value(value: Any) -> str:
     elif isinstance(value, dict):
         text = "{" + ", ".join(f"{name}: {shown_value(item)}" for name, item in value.items()) + "}"
     elif isinstance(value, list):
-        text = "[" + ", ".join(map(shown_value, value[:20])) + ("]" if len(value) <= 20 else ", …]")
+        text = "[" + ", ".join(map(shown_value, value[:20])) + ("]" if len(value) <= 20 else f", {CUT}]")
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}{CUT}"
 
 
 def said(message: str, fact: str) -> str:

@@ -65,6 +65,10 @@ def invariant(found: InvariantDetails, as_json: bool) -> None:
         was = found.accepted
         who = "read first" if was.author is None else f"accepted by {was.author}"
         click.echo(clean(f"compares with {was.values}: {who}, at block {was.block} of {was.network}"))
+        if found.to_accept not in ("", was.values):
+            click.echo(
+                clean(f"has read {found.to_accept}: `chainwatch invariants accept` compares with that")
+            )
     _checks(found.checks)
 
 

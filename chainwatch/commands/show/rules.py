@@ -66,6 +66,9 @@ def checked(files: list[CheckedFile], as_json: bool) -> None:
             click.echo(clean(f"{one.file}:{problem.line}:{problem.column}: {problem.reason}"))
         if not one.problems:
             click.echo(clean(f"{one.file}: {_count(one.rules, 'rule')}"))
+        for rule in one.repeated:
+            same = f"the same name and labels as the rule in line {rule.first}"
+            click.echo(clean(f"{one.file}:{rule.line}: warning: {same}"))
 
 
 def tested(files: list[TestedFile], as_json: bool) -> None:

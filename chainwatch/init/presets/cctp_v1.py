@@ -73,6 +73,6 @@ PRESET = Preset(
     networks=tuple(TABLE.networks),
     contracts=_contracts,
     flows=lambda _networks: FLOW,
-    invariants=lambda networks: circle_invariants("cctp-v1-transmitter", networks),
+    invariants=lambda networks: circle_invariants("cctp-v1", TABLE, networks, proxied=False),
     attributes=TABLE.attributes("domain"),
 )

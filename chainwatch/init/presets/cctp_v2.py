@@ -86,6 +86,6 @@ PRESET = Preset(
     networks=tuple(TABLE.networks),
     contracts=_contracts,
     flows=lambda _networks: FLOW,
-    invariants=lambda networks: circle_invariants("cctp-v2-transmitter", networks),
+    invariants=lambda networks: circle_invariants("cctp-v2", TABLE, networks, proxied=True),
     attributes=TABLE.attributes("domain"),
 )

@@ -9,6 +9,7 @@ from chainwatch.init.presets.preset import (
     address_table,
     invariant_table,
     load_table,
+    pairs,
 )
 
 TABLE = load_table("connext")
@@ -54,16 +55,49 @@ asset = "local"
 
 
 def _invariants(networks: Networks) -> str:
-    """Return what must hold of the diamond on each network."""
-    return "".join(
-        invariant_table(f"connext-{network}-{name}", kind, network=network, contract="connext", **keys)
-        for network in networks
-        for name, kind, keys in (
-            ("paused", "paused", {"every": "1m", "events": ["Paused"]}),
-            ("owner", "owner", {"every": "1m", "events": ["OwnershipTransferred"]}),
-            ("code", "events", {"event": "DiamondCut", "most": 0, "within": "1h", "severity": "P0"}),
+    """Return what must hold of the diamond on each network: who controls it, its code, and whose messages it believes."""
+    tables = []
+    for network in networks:
+        manager = {
+            "call": "function xAppConnectionManager() view returns (address)",
+            "severity": "P0",
+            "message": f"Another contract says on {network} which messages are genuine (Connext's connection manager): "
+            "whoever controls it can forge them.",
+            "events": ["XAppConnectionManagerSet"],
+        }
+        tables += [
+            invariant_table(
+                f"connext-{network}-{name}", kind, network=network, contract="connext", every="1m", **keys
+            )
+            for name, kind, keys in (
+                ("paused", "paused", {"events": ["Paused"]}),
+                ("owner", "owner", {"events": ["OwnershipTransferred"]}),
+                ("code", "facets", {"events": ["DiamondCut"]}),
+                ("manager", "constant", manager),
+            )
+        ]
+    for network, other in pairs(networks):
+        domain = TABLE.networks[other]["domain"]
+        remote = {
+            "call": "function remote(uint32 domain) view returns (address)",
+            "args": [domain],
+            "severity": "P0",
+            "message": f"Connext on {network} believes another contract on {other}: whoever controls that can forge "
+            "transfers.",
+            "events": ["RemoteAdded"],
+            "where": f"domain == {domain}",
+        }
+        tables.append(
+            invariant_table(
+                f"connext-{network}-remote-{other}",
+                "constant",
+                network=network,
+                contract="connext",
+                every="1m",
+                **remote,
+            )
         )
-    )
+    return "".join(tables)
 
 
 PRESET = Preset(

@@ -41,16 +41,26 @@ severity = "P2"
 
 
 def _invariants(networks: Networks) -> str:
-    """Return what must hold of the mailbox on each network: who owns it, and what decides by default what is genuine."""
-    ism = "function defaultIsm() view returns (address)"
-    return "".join(
-        invariant_table(f"mailbox-{network}-{name}", kind, network=network, contract="mailbox", **keys)
-        for network in networks
-        for name, kind, keys in (
-            ("owner", "owner", {"every": "1m", "events": ["OwnershipTransferred"]}),
-            ("ism", "constant", {"call": ism, "severity": "P0", "every": "1m", "events": ["DefaultIsmSet"]}),
-        )
-    )
+    """Return what must hold of the mailbox on each network: who controls it, its code, and what decides what is genuine."""
+    tables = []
+    for network in networks:
+        ism = {
+            "call": "function defaultIsm() view returns (address)",
+            "severity": "P0",
+            "message": f"Another contract decides on {network} which messages are genuine (the mailbox's default ISM): "
+            "whoever controls it can forge them, for every app without an ISM of its own.",
+            "events": ["DefaultIsmSet"],
+        }
+        tables += [
+            invariant_table(f"mailbox-{network}-{name}", kind, network=network, every="1m", **keys)
+            for name, kind, keys in (
+                ("owner", "owner", {"contract": "mailbox", "events": ["OwnershipTransferred"]}),
+                ("ism", "constant", {"contract": "mailbox", **ism}),
+                ("code", "implementation", {"proxy": "mailbox", "events": ["Upgraded"]}),
+                ("admin", "proxy_admin", {"proxy": "mailbox", "events": ["AdminChanged"]}),
+            )
+        ]
+    return "".join(tables)
 
 
 PRESET = Preset(
@@ -61,7 +71,8 @@ PRESET = Preset(
         "route's transfers are among them.",
         blind="amounts and recipients of warp routes, which stand in the messages' bodies, and why a message is not "
         "delivered (nobody paid for its gas, its recipient reverts). Messages to networks that are not configured, or "
-        "not EVM, are `untracked`.",
+        "not EVM, are `untracked`. Of security modules the default ones' addresses alone: not the validators behind one "
+        "that routes, nor the modules of apps that have their own (the kind `constant` watches those).",
         orphans="a message processed that no mailbox dispatched: the recipient's security module accepted a forged one. P0 "
         "as soon as the origin has been read ten minutes past it. As the id is the hash of the content, an honest id cannot "
         "stand for other content.",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import permutations
 from typing import Any
 
 Networks = Sequence[str]
@@ -113,6 +114,15 @@ def invariant_table(name: str, kind: str, **keys: object) -> str:
     """Return a ``[invariants.NAME]`` table of a kind with ``keys``, its parameters among them."""
     lines = [f"{key} = {json.dumps(value)}" for key, value in {"kind": kind, **keys}.items()]
     return f"\n[invariants.{name}]\n" + "\n".join(lines) + "\n"
+
+
+PAIRS_NETWORKS = 10
+"""The most networks of which `pairs` returns any: of more there would be hundreds of tables."""
+
+
+def pairs(networks: Networks) -> list[tuple[str, str]]:
+    """Return each network with each other one: what must hold there of a contract on the other."""
+    return list(permutations(networks, 2)) if len(networks) <= PAIRS_NETWORKS else []
 
 
 def _toml(addresses: str | list[str]) -> str:

@@ -74,7 +74,7 @@ def changes_since(connection: sa.Connection, fingerprints: Sequence[str], since:
     found: dict[str, int] = {}
     at = repr(
         float(since)
-    )  # as a literal: a statement that SQLAlchemy has to build takes a multiple of the time
+    )  # a literal: a statement that SQLAlchemy has to build takes a multiple of the time
     tail = f" AND (raised_at >= {at} OR resolved_at >= {at})"
     columns = ("fingerprint", "raised_at", "resolved_at")
     for fingerprint, *times in bulk.select_in(connection, alerts, columns, "fingerprint", fingerprints, tail):

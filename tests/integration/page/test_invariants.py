@@ -7,11 +7,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.integration.page.conftest import Open
+from tests.integration.page.conftest import Open, faults_on_phones
 from tests.support import served_invariants
-from tests.support.browsing import PHONE
 from tests.support.served_page import ServedPage, serving_page
 
 SCREENS = (
@@ -33,19 +32,12 @@ def served(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
 
 
 def test_every_screen_is_accessible_fits_a_phone_and_shows_text_as_text(tab: Open) -> None:
-    light, dark = (tab(viewport=PHONE, color_scheme=scheme) for scheme in ("light", "dark"))
-    wrong = []
-    for number, path in enumerate(SCREENS):
-        phone = dark if number % 2 else light
-        page = phone.open(path)
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-        if phone.width() > PHONE["width"]:
-            wrong.append(f"{path} is {phone.width()} wide")
-        wrong += [f"{path} {one}" for one in phone.violations()]
+    def look(page: Page) -> None:
         assert page.locator("img[src=x], main b, script:not([src])").count() == 0
         assert "owned" not in page.title().split("·")[-1]
         assert "\u202e" not in page.locator("main").inner_text()
-    assert wrong == []
+
+    assert faults_on_phones(tab, SCREENS, look) == []
 
 
 def test_what_is_broken_comes_first_with_its_values_in_units(tab: Open) -> None:

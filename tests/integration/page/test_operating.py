@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from chainwatch.operations import notifications, rota
-from tests.integration.page.conftest import Open
+from tests.integration.page.conftest import Open, faults_on_phones
 from tests.support import served_transfers
-from tests.support.browsing import PHONE
 from tests.support.served_page import ServedPage, serving_page
 from tests.support.served_transfers import ANNA, key_of
 
@@ -38,17 +37,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
 
 
 def test_every_screen_is_accessible_and_fits_a_phone(tab: Open) -> None:
-    light, dark = (tab(viewport=PHONE, color_scheme=scheme) for scheme in ("light", "dark"))
-    wrong = []
-    for number, path in enumerate(SCREENS):
-        phone = dark if number % 2 else light
-        page = phone.open(path)
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-        if phone.width() > PHONE["width"]:
-            wrong.append(f"{path} is {phone.width()} wide")
-        wrong += [f"{path} {one}" for one in phone.violations()]
+    def look(page: Page) -> None:
         assert page.locator("img[src=x], script:not([src])").count() == 0
-    assert wrong == []
+
+    assert faults_on_phones(tab, SCREENS, look) == []
 
 
 def test_a_transfer_is_found_and_followed_across_the_networks(tab: Open) -> None:

@@ -11,12 +11,12 @@ from eth_utils.crypto import keccak
 
 from tests.support.anvil import Anvil, AnvilError
 from tests.support.protocols.artifacts import own_bytecodes
+from tests.support.waiting import PATIENCE
 
 TRANSFER = "Transfer(address,address,uint256)"
 HOUR = 3_600
 
 GAS = 15_000_000
-RECEIPT_TIMEOUT = 10.0
 
 
 class Reverted(Exception):
@@ -87,6 +87,15 @@ class Chain:
         sent = self._submit({"input": "0x" + (code + encode(_components(types), arguments)).hex()})
         return str(self._mined(sent, "deploy")["contractAddress"]).lower()
 
+    def deploy_at(self, address: str, code: bytes, types: str = "()", *arguments: object) -> None:
+        """Deploys creation code at an address of choice, such as the one on the real network."""
+        creation = "0x" + (code + encode(_components(types), arguments)).hex()
+        self.anvil.rpc("anvil_setCode", address, creation)
+        call = {"from": self.account, "to": address, "gas": hex(GAS)}
+        runs = self.anvil.rpc("eth_call", call, "latest")  # a constructor returns the code to keep
+        self._mined(self._submit({"to": address}), "deploy_at")
+        self.anvil.rpc("anvil_setCode", address, runs)
+
     def send(self, to: str, function: str, *arguments: object, value: int = 0) -> Receipt:
         """Calls a function in a transaction that pays `value` wei; raises Reverted."""
         return self.receipt(self.submit(to, function, *arguments, value=value), function)
@@ -129,12 +138,10 @@ class Chain:
         return str(self.anvil.rpc("eth_sendTransaction", sent))
 
     def _mined(self, transaction_hash: str, what: str) -> dict[str, Any]:
-        until = time.monotonic() + RECEIPT_TIMEOUT
+        until = time.monotonic() + PATIENCE
         while (receipt := self.anvil.rpc("eth_getTransactionReceipt", transaction_hash)) is None:
             if time.monotonic() > until:
-                raise TimeoutError(
-                    f"{what} was not mined on chain {self.chain_id} within {RECEIPT_TIMEOUT:.0f} s"
-                )
+                raise TimeoutError(f"{what} was not mined on chain {self.chain_id} within {PATIENCE:g} s")
             time.sleep(0.002)
         if receipt["status"] != "0x1":
             raise Reverted(f"{what} on chain {self.chain_id}: {self._reason(transaction_hash)}")

@@ -5,13 +5,14 @@ A message is version uint8, nonce uint32, origin uint32, sender bytes32, destina
 its id is the hash of it all (contracts/libs/Message.sol).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from eth_utils.crypto import keccak
 
 from tests.support.protocols.artifacts import Package, bytecodes
 from tests.support.protocols.chain import Chain, Receipt, word
+from tests.support.protocols.openzeppelin import put_proxy
 
 CONTRACTS = [
     "Mailbox",
@@ -78,9 +79,10 @@ class Site(NamedTuple):
 class Hyperlane:
     """Mailboxes on several networks, each with a recipient and a token; a token accepts transfers from all others."""
 
-    def __init__(self, chains: Sequence[Chain]) -> None:
+    def __init__(self, chains: Sequence[Chain], proxies: Mapping[int, str] = {}) -> None:
+        """Where there are ``proxies``, by chain id, the mailboxes are behind proxies at these addresses."""
         codes = bytecodes(CORE)
-        self.sites = {chain.chain_id: _deploy(chain, codes) for chain in chains}
+        self.sites = {chain.chain_id: _deploy(chain, codes, proxies.get(chain.chain_id)) for chain in chains}
         for site in self.sites.values():
             for other in self.sites.values():
                 if other is not site:
@@ -116,9 +118,12 @@ def messages_in(sent: Receipt) -> list[Message]:
     return [Message.parse(log.decode_data("(bytes)")[0]) for log in sent.events(DISPATCH)]
 
 
-def _deploy(chain: Chain, codes: list[bytes]) -> Site:
+def _deploy(chain: Chain, codes: list[bytes], proxy: str | None) -> Site:
     mailbox_code, ism_code, merkle_code, required_code, recipient_code, token_code = codes
     mailbox = chain.deploy(mailbox_code, "(uint32)", chain.chain_id)
+    if proxy is not None:
+        put_proxy(chain, proxy, mailbox)
+        mailbox = proxy
     ism = chain.deploy(ism_code)
     merkle = chain.deploy(merkle_code, "(address)", mailbox)
     required = chain.deploy(required_code)

@@ -3,6 +3,7 @@
 from functools import cache
 
 from tests.support.protocols.artifacts import Package, named_bytecodes
+from tests.support.protocols.chain import Chain
 
 CONTRACTS = (
     "BeaconProxy",
@@ -24,3 +25,11 @@ PACKAGE = Package(
 def codes() -> dict[str, bytes]:
     """The creation code of each contract, by name."""
     return named_bytecodes(PACKAGE)
+
+
+def put_proxy(chain: Chain, address: str, implementation: str) -> str:
+    """Puts a proxy at an address, over what is stored there: the address of the `ProxyAdmin` that administers it."""
+    admin = chain.deploy(codes()["ProxyAdmin"])
+    proxy = codes()["TransparentUpgradeableProxy"]
+    chain.deploy_at(address, proxy, "(address,address,bytes)", implementation, admin, b"")
+    return admin

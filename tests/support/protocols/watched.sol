@@ -287,6 +287,10 @@ contract WatchedState {
     function validatorsAndThreshold(bytes calldata) external view returns (address[] memory, uint8) {
         return (validators, 1);
     }
+
+    function facetAddresses() external view returns (address[] memory) {
+        return validators;
+    }
 }
 
 struct WithdrawalTransaction {

@@ -18,9 +18,10 @@ from chainwatch.alerting.runtime import AlertingConfig, AlertingRuntime
 from chainwatch.config import ReceiverSettings, read_dict
 from chainwatch.store.alerting import alerts, expiries
 from chainwatch.store.database import Database
+from chainwatch.support.clock import SteadyClock
 from chainwatch.support.supervise import TASK_FAILED
 from tests.support.receiver import Receiver
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.alerting.helpers import fires, route
 
 LABELS = {"alertname": "Odd", "severity": "P2"}
@@ -68,9 +69,13 @@ async def submit(runtime: AlertingRuntime, labels: dict[str, str]) -> None:
 
 
 async def test_what_is_not_submitted_again_resolves_in_time(database: Database) -> None:
-    async with running(database, resolve_timeout=0.1) as runtime:
+    ahead = 0.0
+    begun = time.time()
+    clock = SteadyClock(lambda: begun + ahead, lambda: ahead)
+    async with running(database, resolve_timeout=0.1, clock=clock) as runtime:
         await submit(runtime, LABELS)
         assert states(database) == {"Odd": "firing"}
+        ahead = 0.2
         await eventually(lambda: states(database) == {"Odd": "resolved"})
 
 
@@ -173,7 +178,7 @@ async def test_draining_sends_what_waits_for_its_group(database: Database) -> No
     async with Receiver() as hook:
         async with running(database, config(hook.url, **slow)) as runtime:
             await runtime.raise_signals([fires("0x01")])
-            assert await runtime.drain(5.0, lambda: True)
+            assert await runtime.drain(PATIENCE, lambda: True)
         assert len(hook.requests) == 1
 
 

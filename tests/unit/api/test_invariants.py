@@ -78,13 +78,47 @@ async def test_the_values_that_one_has_read_last_are_accepted(serving: Serving) 
             accepted_values.save(connection, first)
         _, answer = await served.get("/v1/invariants/same")
         assert (answer["accepted"]["values"], answer["accepted"]["author"]) == ("funds = 7", None)
-        status, accepted = await served.ask("POST", "/v1/invariants/same/accept", json={})
+        assert answer["to_accept"] == "funds = 8"
+        status, refused = await served.ask("POST", "/v1/invariants/same/accept", json={"values": "funds = 7"})
+        assert (status, refused["detail"]) == (
+            409,
+            "same has read other values last: funds = 8; not funds = 7",
+        )
+        given = {"values": answer["to_accept"]}
+        status, accepted = await served.ask("POST", "/v1/invariants/same/accept", json=given)
         assert (status, accepted["values"], accepted["block"]) == (200, "funds = 8", 2)
         _, answer = await served.get("/v1/invariants/same")
         assert answer["accepted"] == accepted
         assert (await served.get("/v1/invariants/floor"))[1]["accepted"] is None
         assert (await served.ask("POST", "/v1/invariants/floor/accept", json={}))[0] == 409
         assert (await served.ask("POST", "/v1/invariants/other/accept", json={}))[0] == 404
+
+
+async def test_they_are_listed_in_pages_as_configured_and_by_their_state(serving: Serving) -> None:
+    names = [f"floor{number}" for number in range(5)]
+    async with serving({**TABLES, "invariants": dict.fromkeys(names, FLOOR)}) as served:
+        found: list[str] = []
+        path = "/v1/invariants?limit=2"
+        while True:
+            _, page = await served.get(path)
+            assert len(page["rows"]) <= 2
+            found += [row["name"] for row in page["rows"]]
+            if page["next"] is None:
+                break
+            path = f"/v1/invariants?limit=2&after={page['next']}"
+        assert found == names
+        with served.running.database.transaction() as connection:
+            read(connection, "floor3", 1, 12)
+        for query, some in (
+            ("state=holds", ["floor3"]),
+            ("name=floor2", ["floor2"]),
+            ("state=violated", []),
+            ("state=waiting&limit=2", ["floor0", "floor1"]),
+        ):
+            _, page = await served.get(f"/v1/invariants?{query}")
+            assert [row["name"] for row in page["rows"]] == some
+        for query in ("state=good", "limit=0", "limit=1001", "after=alerts.1.1"):
+            assert (await served.get(f"/v1/invariants?{query}"))[0] == 400
 
 
 async def test_a_person_accepts_the_values_that_the_screen_has_shown(serving: Serving) -> None:
@@ -105,7 +139,7 @@ async def test_a_person_accepts_the_values_that_the_screen_has_shown(serving: Se
         assert f'action="{screen}/accept"' in page
         assert 'value="funds = 8"' in page
         status, page = await send(served, screen, f"{screen}/accept", values="funds = 9")
-        assert (status, "other values were read meanwhile" in page) == (409, True)
+        assert (status, "has read other values last" in page) == (409, True)
         status, page = await send(served, screen, f"{screen}/accept", values="funds = 8")
         assert (status, "accepted by api" in page) == (200, True)
         assert "/accept" not in page

@@ -4,7 +4,8 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -137,15 +138,44 @@ async def test_hostile_requests_are_refused(
         assert body["error"]
 
 
-async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(serving: Serving) -> None:
+class Hanging:
+    """Range queries that hang before they are evaluated."""
+
+    def __init__(self) -> None:
+        self._has_begun, self._may_go_on = threading.Event(), threading.Event()
+
+    def evaluate(self, *args: Any, **options: Any) -> queries.Matrix:
+        self._has_begun.set()
+        self._may_go_on.wait()
+        return queries.evaluate_range_with(*args, **options)
+
+    @asynccontextmanager
+    async def once_it_hangs(self) -> AsyncIterator[None]:
+        """What is done while a query hangs, which then goes on."""
+        try:
+            await eventually(self._has_begun.is_set)
+            yield
+        finally:
+            self._may_go_on.set()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Hanging:
+    hanging = Hanging()
+    monkeypatch.setattr(operations, "evaluate_range_with", hanging.evaluate)
+    return hanging
+
+
+async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(
+    serving: Serving, hanging: Hanging
+) -> None:
     async with serving() as served:
         fill(served, 300)
         slow = {"query": "sum(mad_over_time(sum by (instance) (sent_total)[10m:1s]))", "timeout": "2s"}
         bounds = {"start": str(NOW - 600), "end": str(NOW), "step": "1"}
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data={**slow, **bounds}))
-        await asyncio.sleep(0.2)
-        assert (await served.get("/-/healthy"))[0] == 200
-        assert not asked.done()
+        async with hanging.once_it_hangs():
+            assert (await served.get("/-/healthy"))[0] == 200
         status, body = await asked
         assert (status, body["errorType"]) == (503, "timeout")
         assert body["error"] == "query timed out in expression evaluation"
@@ -174,29 +204,15 @@ async def test_the_server_answers_while_long_selectors_are_read(serving: Serving
         assert slowest < (time.process_time() - began) / 3
 
 
-async def test_a_long_query_sees_no_later_push_and_holds_none_up(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    has_begun, may_go_on = threading.Event(), threading.Event()
-    evaluate = queries.evaluate_range_with
-
-    def hang(*args: Any, **options: Any) -> queries.Matrix:
-        has_begun.set()
-        may_go_on.wait()
-        return evaluate(*args, **options)
-
-    monkeypatch.setattr(operations, "evaluate_range_with", hang)
+async def test_a_long_query_sees_no_later_push_and_holds_none_up(serving: Serving, hanging: Hanging) -> None:
     async with serving() as served:
         fill(served, 300)
         query = {"query": "sum(sent_total)", "start": str(NOW - 20), "end": str(NOW), "step": "1"}
         asked = asyncio.ensure_future(served.ask("POST", "/api/v1/query_range", data=query))
-        await eventually(has_begun.is_set)
-        try:
+        async with hanging.once_it_hangs():
             later = Labels({"__name__": "sent_total", "instance": "i0", "job": "chainwatch"})
             pushed = asyncio.to_thread(served.samples.append, [(later, [NOW * 1000 - 1], [1e9])], NOW * 1000)
             await asyncio.wait_for(pushed, PATIENCE)
-        finally:
-            may_go_on.set()
         status, body = await asked
         assert status == 200
         assert all(float(value) < 1e6 for _, value in body["data"]["result"][0]["values"])
@@ -224,6 +240,13 @@ async def test_a_subquery_holds_no_more_than_memory_has(
         )
         assert (status, body["errorType"]) == (422, "execution")
         assert "a subquery has more than 100 samples" in body["error"]
+
+
+async def test_a_subquery_without_a_step_has_the_interval_of_rules(serving: Serving) -> None:
+    query = {"query": "count_over_time(vector(1)[10m:])", "time": str(NOW)}
+    for interval, count in (("1m", "10"), ("30s", "20")):
+        async with serving({"evaluation": {"interval": interval}}) as served:
+            assert (await ask(served, "query", **query))["result"][0]["value"] == [NOW, count]
 
 
 async def test_a_viewer_may_query_by_post_and_nobody_without_a_token(serving: Serving) -> None:
@@ -258,14 +281,12 @@ async def test_an_escaped_label(serving: Serving) -> None:
 
 async def test_each_client_gets_its_turn() -> None:
     """One that asks much waits for itself; others do not wait for it."""
-    turns, order, running, most = ClientTurns(asyncio.Event()), [], [], []
+    turns, begun, most = ClientTurns(asyncio.Event()), list[tuple[str, threading.Event]](), 0
 
     def work(client: str) -> None:
-        running.append(client)
-        time.sleep(0.01)
-        most.append(len(running))
-        running.remove(client)
-        order.append(client)
+        may_end = threading.Event()
+        begun.append((client, may_end))
+        may_end.wait(PATIENCE)
 
     async def ask(client: str) -> None:
         await turns.wait(client)
@@ -273,10 +294,15 @@ async def test_each_client_gets_its_turn() -> None:
 
     greedy = [asyncio.ensure_future(ask("greedy")) for _ in range(20)]
     await asyncio.sleep(0)
-    await asyncio.gather(*(ask("other") for _ in range(3)))
-    assert order.count("greedy") <= 5
-    await asyncio.gather(*greedy)
-    assert max(most) <= AT_ONCE
+    others = [asyncio.ensure_future(ask("other")) for _ in range(3)]
+    for ended in range(23):
+        await eventually(lambda ended=ended: len(begun) > ended)  # type: ignore[misc]
+        most = max(most, len(begun) - ended)
+        begun[ended][1].set()
+    await asyncio.gather(*greedy, *others)
+    order = [client for client, _ in begun]
+    assert order[:8].count("other") == 3
+    assert most <= AT_ONCE
     turns.close()
 
 

@@ -17,6 +17,7 @@ from chainwatch.rules.status import GroupStatus, RuleStatus
 from chainwatch.tsdb.tsdb import Tsdb
 from tests.support.missing import missing
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE
 from tests.unit.api.conftest import Served, Serving
 
 FILE = """
@@ -143,7 +144,7 @@ def prometheus(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         missing("prometheus", "Debian's package prometheus has it")
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
             try:
                 listed = {path: _data(address, path) for path in ("rules", "alerts")}

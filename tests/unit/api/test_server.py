@@ -154,7 +154,7 @@ async def test_a_connection_that_says_nothing_or_half_a_head_is_closed(
 async def test_a_connection_that_says_nothing_after_a_request_is_closed(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
-    monkeypatch.setattr(connection, "IDLE_WITHIN", 0.1)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 1.0)  # the first request must come within it, too
     async with serving() as served:
         answer = await served.send(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n" + more)
         assert answer.count(b"HTTP/1.1") == 1
@@ -176,8 +176,8 @@ async def test_a_client_that_does_not_read_the_end_of_an_answer_takes_no_place_f
 
     connection_made = connection.Connection.connection_made
     monkeypatch.setattr(connection.Connection, "connection_made", note)
-    monkeypatch.setattr(connection, "READ_WITHIN", 1.0)
-    monkeypatch.setattr(connection, "IDLE_WITHIN", 1.0)
+    monkeypatch.setattr(connection, "READ_WITHIN", 2.0)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 2.0)
     monkeypatch.setattr(connection, "usable_connections", lambda: 1)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
@@ -365,23 +365,36 @@ async def test_a_handshake_counts_as_a_connection_and_gives_its_place_back(
     serving: Serving, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "usable_connections", lambda: 3)
-    monkeypatch.setattr(handshake, "HANDSHAKE_WITHIN", 2.0)
+    places: list[connection.Connections] = []
+    admit = connection.Connections.admit
+
+    def note(self: connection.Connections, *who: Any) -> bool:
+        places.append(self)
+        return admit(self, *who)
+
+    monkeypatch.setattr(connection.Connections, "admit", note)
+    monkeypatch.setattr(handshake, "HANDSHAKE_WITHIN", 2 * PATIENCE)
     tls = {"tls_certificate": str(certificate[0]), "tls_key": str(certificate[1])}
     async with serving(**tls) as served:
         url = f"https://127.0.0.1:{served.port}/-/healthy"
-        await asyncio.sleep(0.05)  # for the end of the connection that found the server listening
-        silent = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
+
+        async def connect() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection("127.0.0.1", served.port)
+
+        async def ask() -> None:
+            async with served.client.get(url, ssl=False) as answer:
+                assert answer.status == 200
+
+        await eventually(lambda: places and not places[0]._open)  # the connection that found it listening
+        silent = [await connect() for _ in range(3)]
         silent[0][1].write(b"this is no handshake")
-        assert await asyncio.wait_for(_ends(silent[0][0]), 1.8)
-        silent.append(await asyncio.open_connection("127.0.0.1", served.port))
-        refused, _ = await asyncio.open_connection("127.0.0.1", served.port)
-        assert await asyncio.wait_for(_ends(refused), 1.5)
-        for reader, _ in silent[1:]:
-            assert await asyncio.wait_for(
-                _ends(reader), PATIENCE
-            )  # by themselves, within the time for a handshake
-        async with served.client.get(url, ssl=False) as answer:
-            assert answer.status == 200
+        assert await asyncio.wait_for(_ends(silent[0][0]), PATIENCE)
+        monkeypatch.setattr(handshake, "HANDSHAKE_WITHIN", 1.0)
+        silent.append(await connect())
+        refused, _ = await connect()
+        assert await asyncio.wait_for(_ends(refused), PATIENCE)
+        assert await asyncio.wait_for(_ends(silent[3][0]), PATIENCE)  # by itself, as its time is over
+        await _eventually(ask)
         for _, writer in silent:
             writer.close()
 

@@ -125,7 +125,7 @@ async def test_who_hangs_proves_itself_by_what_it_hung_at(
 
 async def test_a_timeout_is_not_made_good_by_the_chain_id(nodes: list[FakeNode]) -> None:
     nodes[0].fail("eth_getBlockByNumber", *HANG)
-    settings = network_settings(nodes[0].http_url, nodes[1].http_url, request_timeout="200ms")
+    settings = network_settings(nodes[0].http_url, nodes[1].http_url, request_timeout="2s")
     async with open_pool(settings) as pool:
         await pool.all_tried()
         assert await pool.ask(block) == "net[1]"
@@ -201,9 +201,13 @@ async def test_waiting_for_ones_turn_is_not_hanging(
 
 async def test_the_first_good_answer_wins_and_who_is_beside_it_is_cut_short(nodes: list[FakeNode]) -> None:
     cut: list[str] = []
+    other_is_asked = asyncio.Event()
 
     async def read(endpoint: Endpoint) -> str:
         try:
+            if endpoint.name.startswith("net[1]"):
+                other_is_asked.set()
+                await asyncio.Event().wait()
             return await block(endpoint)
         except asyncio.CancelledError:
             cut.append(endpoint.name[:6])
@@ -211,8 +215,7 @@ async def test_the_first_good_answer_wins_and_who_is_beside_it_is_cut_short(node
 
     async with pool_of(*nodes[:2]) as pool:
         await warm(pool)
-        nodes[0].fail("eth_getBlockByNumber", "late", 0.35)
-        nodes[1].fail("eth_getBlockByNumber", "late", 0.6)
+        nodes[0].fail("eth_getBlockByNumber", "late", other_is_asked)
         assert await pool.ask(read) == "net[0]"
         assert cut == ["net[1]"]
         assert [endpoint.errors for endpoint in pool.endpoints] == [0, 0]

@@ -32,7 +32,28 @@ def test_check_names_file_line_column_and_reason(tmp_path: Path) -> None:
 def test_check_as_json() -> None:
     result = _run("check", "--json", str(_DATA / "alerts.yml"))
     assert result.exit_code == 0
-    assert json.loads(result.output) == [{"file": str(_DATA / "alerts.yml"), "rules": 4, "problems": []}]
+    (found,) = json.loads(result.output)
+    assert found == {"file": str(_DATA / "alerts.yml"), "rules": 4, "problems": [], "repeated": []}
+
+
+def test_check_warns_of_rules_that_are_there_twice(tmp_path: Path) -> None:
+    file = tmp_path / "twice.yml"
+    file.write_text(
+        "groups:\n"
+        "- name: a\n  labels: {team: x}\n  rules:\n"
+        "  - {record: m, expr: n}\n"
+        "  - {alert: m, expr: n}\n"
+        "  - {record: m, expr: n, labels: {team: y}}\n"
+        "- name: b\n  rules:\n"
+        "  - {record: m, expr: n}\n"
+        "  - {record: m, expr: o, labels: {team: y}}\n"
+    )
+    result = _run("check", str(file))
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        f"{file}: 5 rules",
+        f"{file}:11: warning: the same name and labels as the rule in line 7",
+    ]
 
 
 def test_a_missing_file_is_a_problem() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chainwatch.ingestion.known_labels import KnownLabels
-from chainwatch.ingestion.model import IngestionError, Parsed, WrongFormat
+from chainwatch.ingestion.model import IngestionError, Parsed, TooLarge, WrongFormat
 from chainwatch.ingestion.remote_write import (
     ENTRIES_MAX,
     NATIVE_HISTOGRAMS,
@@ -21,7 +21,6 @@ from chainwatch.ingestion.remote_write import (
     message_of,
     parse_remote_write,
 )
-from chainwatch.ingestion.snappy import TooLarge
 from chainwatch.promql.series import STALE, Metadata, is_stale
 from tests.support.effort import effort_within
 from tests.support.remote_write import (

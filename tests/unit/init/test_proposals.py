@@ -117,17 +117,19 @@ async def test_how_events_name_networks_can_be_said(tmp_path: Path) -> None:
     assert any("this flow goes one way only" in one for one in unsure)
 
 
-async def test_a_number_in_bytes_is_told_from_the_beginning_of_a_padded_address(tmp_path: Path) -> None:
-    """Wormhole's transfers hold the token's address, and any token's may begin with the number of a network."""
+@pytest.mark.parametrize(
+    "token",
+    ["0017" + "c3" * 18, "17" + "c3" * 19, "c3" * 9 + "0017" + "c3" * 9, "c3" * 18 + "0017", "00" * 20],
+)
+async def test_a_number_in_bytes_is_told_from_the_bytes_of_a_padded_address(
+    tmp_path: Path, token: str
+) -> None:
+    """Wormhole's transfers hold addresses, and any may hold the number of a network."""
     event = "Sent(bytes32 guid, bytes payload)"
     other = "Paid(bytes32 guid, uint16 emitterChainId)"
-    token = (
-        bytes.fromhex("0017" + "c3" * 18).rjust(32, b"\0"),
-        bytes.fromhex("17" + "c3" * 19).rjust(32, b"\0"),
-    )
-    recipient = bytes.fromhex(ALICE[2:]).rjust(32, b"\0")
-    for begin in token:
-        payload = begin + recipient + (23).to_bytes(2) + b"\1"
+    recipient = bytes.fromhex(ALICE[2:])
+    for first, second in ((bytes.fromhex(token), recipient), (recipient, bytes.fromhex(token))):
+        payload = first.rjust(32, b"\0") + second.rjust(32, b"\0") + (23).to_bytes(2) + b"\1"
         sent = log(BRIDGE, event, guid=ID, payload=payload)
         paid = log(VAULT, other, guid=ID, emitterChainId=2)
         flags = given(

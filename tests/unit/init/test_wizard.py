@@ -94,11 +94,11 @@ def test_every_flow_can_open_and_end_on_the_networks_chosen(preset: str, tmp_pat
 @pytest.mark.parametrize(
     ("preset", "kinds"),
     [
-        ("connext", {"paused", "owner", "events"}),
-        ("hyperlane", {"owner", "constant"}),
+        ("connext", {"paused", "owner", "facets", "constant"}),
+        ("hyperlane", {"owner", "constant", "implementation", "proxy_admin"}),
         ("layerzero-oft", {"owner", "constant"}),
-        ("cctp-v1", {"paused", "constant"}),
-        ("cctp-v2", {"paused", "constant"}),
+        ("cctp-v1", {"paused", "owner", "constant"}),
+        ("cctp-v2", {"paused", "owner", "constant", "implementation", "proxy_admin"}),
         ("op-stack", {"paused", "implementation", "proxy_admin", "rises"}),
         (
             "safe",

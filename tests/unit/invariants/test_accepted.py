@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from chainwatch.alerting.engine.alert_engine import AlertEngine
 from chainwatch.alerting.policy.policies import Policies
-from chainwatch.operations.accepted_values import accept_values
+from chainwatch.operations.accepted_values import accept_values, values_to_accept
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, NotFound
 from chainwatch.operations.invariants import show_invariant
@@ -22,6 +22,7 @@ from tests.unit.invariants.test_flow_values import plan_of as events_plan
 from tests.unit.invariants.test_flow_values import sent
 
 SAME: dict[str, Any] = {**FLOOR, "assert": "is_accepted(funds)"}
+OWNERS = "function owners() view returns (address[])"
 RAISED = ("InvariantViolated", 1_030, None, "")
 
 
@@ -218,3 +219,38 @@ def test_what_cannot_be_accepted_is_refused_with_the_reason(connection: sa.Conne
     chains.step(1, 10)
     with pytest.raises(Conflict, match="compares with no accepted value"):
         accept(chains, "floor")
+
+
+def test_what_is_read_on_several_networks_is_accepted_as_their_sum(connection: sa.Connection) -> None:
+    both = {"network": ["alpha", "beta"], "address": SAFE, "balance": True, "sum": True}
+    chains = Chains(connection, plan_of(same={"values": {"funds": both}, "assert": "is_accepted(funds)"}))
+
+    def read(number: int, *funds: int) -> None:
+        for network in ("alpha", "beta"):
+            chains.mine(number, network)
+        for network, amount in zip(("alpha", "beta"), funds, strict=True):
+            chains.answer(lambda *_, amount=amount: {"funds": amount}, network)
+
+    for number in (1, 2):
+        read(number, 7, 5)
+    read(3, 8, 5)
+    assert len(chains.raised) == 1
+    view = accept_values(connection, context(chains), 5_000.0, name="same", author="carol")
+    assert view.values == "funds = 13"
+    read(4, 8, 5)
+    assert [one[3] for one in chains.raised] == ["", "accepted"]
+
+
+def test_values_that_are_cut_off_are_told_apart(connection: sa.Connection) -> None:
+    listed = {"values": {"owners": {"network": "alpha", "address": SAFE, "call": OWNERS}}}
+    chains = Chains(connection, plan_of(same={**listed, "assert": "is_accepted(owners)"}))
+    texts = []
+    for number, last in enumerate(("0x" + "a1" * 20, "0x" + "b2" * 20), 1):
+        chains.mine(number)
+        owners = [f"0x{index:040x}" for index in range(30)]
+        chains.answer(lambda *_, owners=[*owners, last]: {"owners": owners})
+        texts.append(values_to_accept(connection, "same"))
+    assert texts[0] != texts[1]
+    with pytest.raises(Conflict, match="other values"):
+        accept_values(connection, context(chains), 5_000.0, name="same", author="carol", values=texts[0])
+    accept_values(connection, context(chains), 5_000.0, name="same", author="carol", values=texts[1])

@@ -18,7 +18,7 @@ from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import BlockRead
 from chainwatch.invariants.sampling import Sample, SampledBlocks
 from chainwatch.model import Batch, Event, Header, Seen
-from chainwatch.pipeline.checker import Checker
+from chainwatch.pipeline.checker import Checker, Page
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
@@ -360,12 +360,77 @@ def test_an_invariant_that_is_configured_otherwise_begins_anew(connection: sa.Co
     chains = Chains(connection, plan_of(floor=FLOOR))
     chains.step(1, 10)
     chains.step(2, 9)
-    changed = Chains(connection, plan_of(floor={**FLOOR, "severity": "P0"}))
+    changed = Chains(connection, plan_of(floor={**FLOOR, "assert": "funds >= 11"}))
     assert [one[2:] for one in changed.raised] == [(1_020, "configuration changed")]
     changed.step(3, 9)
-    assert changed.alerts.signals[-1].labels["severity"] == "P0"
+    assert changed.raised[1:] == [("InvariantViolated", 1_030, None, "")]
     assert [one[2:] for one in Chains(connection, plan_of()).raised] == [(1_030, "configuration changed")]
     assert invariants.known_names(connection) == set()
+
+
+def test_a_flow_that_is_configured_otherwise_leaves_invariants_as_they_are(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    page = Page(["flow-of-my-floor"], 0, 10)
+    chains.pipeline.judge_again(connection, chains.checker, page, 0.0)
+    assert invariants.known_names(connection) == {"floor"}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"message": "fill it up"},
+        {"runbook_url": "https://example.org/floor"},
+        {"for": "5s"},
+        {"every": "10s"},
+        {"align": "1m"},
+    ],
+)
+def test_an_alert_goes_on_where_only_how_it_is_reported_is_configured_otherwise(
+    connection: sa.Connection, keys: dict[str, Any]
+) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    for number, funds in ((1, 10), (2, 9), (3, 9)):
+        chains.step(number, funds)
+    assert chains.raised == [BROKEN]
+    changed = Chains(connection, plan_of(floor={**FLOOR, **keys}))
+    changed.step(4, 9)
+    assert changed.raised == []
+    changed.step(5, 10)
+    assert changed.raised == [("InvariantViolated", 1_020, 1_050, "holds again")]
+
+
+def test_an_alert_whose_severity_is_configured_otherwise_becomes_one_of_that_severity(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    changed = Chains(connection, plan_of(floor={**FLOOR, "severity": "P0"}))
+    assert changed.raised == []
+    changed.step(3, 9)
+    assert [(one.labels["severity"], one.starts_at, one.reason) for one in changed.alerts.signals] == [
+        ("P1", 1_020, "configuration changed"),
+        ("P0", 1_020, ""),
+    ]
+    changed.step(4, 9)
+    assert len(changed.raised) == 2
+
+
+def test_an_alert_goes_on_until_its_condition_holds_whatever_for_becomes(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(floor=FLOOR))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    changed = Chains(connection, plan_of(floor={**FLOOR, "for": "20s"}))
+    changed.step(3, 9)
+    assert changed.raised == []
+    changed.step(4, 10)
+    assert changed.raised == [("InvariantViolated", 1_020, 1_040, "holds again")]
+    changed.step(5, 9)
+    changed.step(6, 9)
+    assert len(changed.raised) == 1
+    changed.step(7, 9)
+    assert changed.raised[1:] == [("InvariantViolated", 1_050, None, "")]
 
 
 def test_a_name_that_the_file_takes_or_gives_back_begins_anew(connection: sa.Connection) -> None:

@@ -39,6 +39,11 @@ def plan_of(**tables: dict[str, Any]) -> Plan:
     return make_plan(read_dict({"networks": NETWORKS, "invariants": tables}))
 
 
+def listed(chains: Chains) -> list[tuple[str, str]]:
+    context = Context(chains.checker.settings, AlertEngine([], {}, 0), ())
+    return [(one.name, one.state) for one in list_invariants(chains.connection, context, 5.0).rows]
+
+
 def test_one_invariant_is_made_of_each_element() -> None:
     table = {
         "for_each": {"who": OWNERS[:2], "network": ["alpha", "beta"]},
@@ -163,7 +168,7 @@ def test_a_restart_goes_on_with_a_list_and_another_configuration_begins_anew(
     again = Chains(connection, plan_of(rich=RICH))
     step(again, 2, [first, second], [second])
     assert raised(again) == []
-    changed = Chains(connection, plan_of(rich={**RICH, "severity": "P0"}))
+    changed = Chains(connection, plan_of(rich={**RICH, "assert": "funds >= 11"}))
     assert raised(changed) == [(second, 1_010, 1_020, "configuration changed")]
 
 
@@ -224,7 +229,7 @@ NAMED: dict[str, Any] = {
 
 def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_database: Database) -> None:
     with suppress(Undo), shared_database.transaction() as connection:
-        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["usdc"]}}))
+        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["USD Coin"]}}))
 
         def answer(name: str, _block: int) -> dict[str, Any]:
             return {"x": HOSTILE} if name == "named:*" else {"funds": 1}
@@ -233,7 +238,7 @@ def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_databa
         for _ in range(2):
             chains.answer(answer)
         found = {(s.labels["invariant"], s.labels["x"], s.labels.get("y")) for s in chains.alerts.signals}
-        assert found == {("floor", "usdc", None)} | {
+        assert found == {("floor", "USD Coin", None)} | {
             ("named", x, y) for x in HOSTILE for y in ("b", "b,c", "c")
         }
         raise Undo
@@ -247,13 +252,16 @@ def test_an_element_that_makes_no_valid_invariant_is_an_alert_until_it_is_gone(
     poor = {**NAMED, "for_each": {"x": NAMED["for_each"]["x"]}, "assert": "'${x}' == '' or funds >= 10"}
     chains = Chains(connection, plan_of(named=poor))
 
-    def answer(listed: list[str]) -> None:
+    def answer(names: list[str]) -> None:
         for _ in range(2):
-            chains.answer(lambda name, _: {"x": listed} if name == "named:*" else {"funds": 1})
+            chains.answer(lambda name, _: {"x": names} if name == "named:*" else {"funds": 1})
 
-    for number, listed in enumerate(([hostile, "dai"], [hostile, "dai"], ["dai"]), 1):
+    shown = []
+    for number, names in enumerate(([hostile, "dai"], [hostile, "dai"], ["dai"]), 1):
         chains.mine(number)
-        answer(listed)
+        answer(names)
+        shown.append(sorted(state for _, state in listed(chains)))
+    assert shown == [["unread", "violated"], ["unread", "violated"], ["violated"]]
     found = [
         (s.labels["alertname"], s.labels["invariant"], s.labels["x"], s.reason) for s in chains.alerts.signals
     ]
@@ -261,6 +269,17 @@ def test_an_element_that_makes_no_valid_invariant_is_an_alert_until_it_is_gone(
         ("InvariantUnread", "named", hostile, ""),
         ("InvariantUnread", "named", hostile, "no longer listed"),
         ("InvariantViolated", "named", "dai", ""),
+    ]
+    chains.mine(4)
+    answer([hostile, "dai"])
+    other = Chains(connection, plan_of(named={**poor, "severity": "P0"}))
+    other.mine(5)
+    for number in (6, 7):
+        other.mine(number)
+    of_hostile = [s for s in other.alerts.signals if s.labels["x"] == hostile]
+    assert [(s.labels["severity"], s.reason) for s in of_hostile] == [
+        ("P1", "configuration changed"),
+        ("P0", ""),
     ]
     unread = next(s for s in chains.alerts.signals if s.labels["x"] == hostile)
     assert "has quotes or a backslash" in unread.annotations["description"]
@@ -279,6 +298,38 @@ def test_routes_may_match_the_labels_of_elements() -> None:
 
     assert warnings("owner") == warnings("who") == []
     assert "no alert of chainwatch has the label" in warnings("ownr")[0]
+
+
+def test_alerts_of_elements_go_on_where_only_how_they_are_reported_is_configured_otherwise(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, OWNERS, [OWNERS[0]])
+    step(chains, 2, OWNERS, [OWNERS[0]])
+    assert raised(chains) == [(OWNERS[0], 1_010, None, "")]
+    changed = Chains(
+        connection, plan_of(rich={**RICH, "message": "fill up ${owner}", "runbook_url": "https://x.org"})
+    )
+    step(changed, 3, OWNERS, [OWNERS[0]])
+    assert raised(changed) == []
+    step(changed, 4, OWNERS)
+    assert raised(changed) == [(OWNERS[0], 1_010, 1_040, "holds again")]
+
+
+def test_a_list_without_elements_is_shown_as_one_that_checks_nothing(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    assert listed(chains) == [("rich:*", "waiting")]
+    for number, owners in enumerate(([], OWNERS[:1], []), 1):
+        step(chains, number, owners)
+        shown = [(f"rich:{owner}", "holds") for owner in owners]
+        assert listed(chains) == (shown or [("rich:*", "empty")])
+
+
+def test_a_list_that_is_too_long_is_shown_beside_the_elements_that_it_had(connection: sa.Connection) -> None:
+    chains = Chains(connection, plan_of(rich=RICH))
+    step(chains, 1, OWNERS[:1])
+    step(chains, 2, [f"0x{number:040x}" for number in range(1_001)])
+    assert listed(chains) == [("rich:*", "violated"), (f"rich:{OWNERS[0]}", "holds")]
 
 
 class Made:
@@ -300,7 +351,7 @@ class Made:
         self.chains = Chains(self.connection, self.plan)
 
     def listed(self) -> list[tuple[str, str]]:
-        found = list_invariants(self.connection, self.context, 5.0)
+        found = list_invariants(self.connection, self.context, 5.0).rows
         return [(one.name, one.state) for one in found if one.origin == "api"]
 
     def families(self) -> set[tuple[str, str]]:
@@ -408,3 +459,17 @@ def test_a_list_of_the_file_wins_over_one_that_was_made(connection: sa.Connectio
     chains = Chains(connection, plan_of(rich={**RICH, "for_each": {"owner": [first]}}))
     step(chains, 1, [], [first, second])
     assert raised(chains) == [(first, 1_010, None, "")]
+
+
+def test_an_alert_of_one_that_is_replaced_goes_on_while_it_is_broken_whatever_for_says(
+    connection: sa.Connection,
+) -> None:
+    made = Made(connection)
+    for number, funds in ((1, 10), (2, 9), (3, 9), (4, 9), (5, 9), (6, 10), (7, 9), (8, 9)):
+        if number in (1, 4):
+            made.put({**FLOOR, "for": "1m"} if number == 4 else FLOOR, "poor")
+        made.chains.step(number, funds)
+    found = [
+        (one.ends_at, one.reason) for one in made.chains.alerts.signals if one.labels["invariant"] == "poor"
+    ]
+    assert found == [(None, ""), (None, ""), (1_060, "holds again")]

@@ -17,7 +17,7 @@ from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
 from chainwatch.support.supervise import Supervisor
 from tests.support.receiver import Answer, Receiver
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.test_plan import CONFIG
 
 
@@ -85,10 +85,12 @@ class _Beating:
 
 
 async def _nothing_comes(server: Receiver) -> None:
-    await asyncio.sleep(0.2)  # a call under way
-    before = len(server.requests)
-    await asyncio.sleep(0.1)
-    assert len(server.requests) == before
+    """Nothing comes any more, but for a call under way."""
+    async with asyncio.timeout(PATIENCE):
+        before = -1
+        while len(server.requests) != before:
+            before = len(server.requests)
+            await asyncio.sleep(0.2)
 
 
 async def _report(_: object) -> None: ...

@@ -16,6 +16,7 @@ from chainwatch.store.alerting import alerts, outbox
 from chainwatch.store.claim import claimed
 from chainwatch.store.database import Database
 from tests.support.receiver import Answer, Receiver
+from tests.support.waiting import PATIENCE
 
 
 def settings(database_url: str, hook: str = "http://127.0.0.1:1/") -> Settings:
@@ -42,7 +43,7 @@ async def test_a_sample_is_delivered_and_leaves_its_notification_only(
     database: Database, database_url: str
 ) -> None:
     async with Receiver() as hook:
-        outcome = await receiver_test.send_sample(database, settings(database_url, hook.url), "ops", 5)
+        outcome = await receiver_test.send_sample(database, settings(database_url, hook.url), "ops", PATIENCE)
         (request,) = hook.requests
     assert request.json()["alerts"][0]["labels"]["alertname"] == "ReceiverTest"
     assert (outcome.delivered, outcome.by, outcome.attempts, outcome.error) == (True, "this command", 1, None)
@@ -53,7 +54,7 @@ async def test_a_refusal_is_the_outcome_and_the_sample_is_dropped(
     database: Database, database_url: str
 ) -> None:
     async with Receiver(lambda _: Answer(status=403)) as hook:
-        outcome = await receiver_test.send_sample(database, settings(database_url, hook.url), "ops", 5)
+        outcome = await receiver_test.send_sample(database, settings(database_url, hook.url), "ops", PATIENCE)
     assert not outcome.delivered
     assert outcome.error is not None
     assert "403" in outcome.error
@@ -75,7 +76,7 @@ async def test_the_event_loop_goes_on_while_another_transaction_holds_the_databa
 ) -> None:
     async with Receiver() as hook:
         with database.transaction():
-            sending = receiver_test.send_sample(database, settings(database_url, hook.url), "ops", 5)
+            sending = receiver_test.send_sample(database, settings(database_url, hook.url), "ops", PATIENCE)
             task = asyncio.create_task(sending)
             await asyncio.sleep(0.1)
             assert not task.done()
@@ -99,6 +100,6 @@ async def test_a_provider_that_breaks_is_the_outcome_and_names_no_secret_s9(
         raise KeyError("T0KEN")
 
     monkeypatch.setattr(WebhookProvider, "send", fail)
-    outcome = await receiver_test.send_sample(database, settings(database_url), "ops", 5)
+    outcome = await receiver_test.send_sample(database, settings(database_url), "ops", PATIENCE)
     assert outcome.error == "the provider broke: KeyError"
     assert left(database) == (0, ["dropped"])

@@ -39,7 +39,7 @@ def states(running: Ruling) -> list[tuple[str, str]]:
 async def test_who_begins_too_many_series_is_named_and_keeps_nobody_out(tmp_path: Path) -> None:
     async with ruling(f"sqlite:///{tmp_path}/a.db") as running:
         running.engine.tsdb.limit(TsdbLimits(series=LIMIT))
-        await running.until(lambda: SAMPLES_SERIES[capacity.LIMIT,] == LIMIT)
+        await running.until(lambda: SAMPLES_SERIES.get((capacity.LIMIT,)) == LIMIT)
         assert states(running) == []
         assert send(running, JSON, "bomb", 2 * LIMIT).refused
         assert send(running, SCRAPE, "up", 10).accepted == 10
@@ -57,3 +57,14 @@ async def test_that_there_will_soon_be_no_room_is_told_before(tmp_path: Path) ->
             assert not send(running, source, source, LIMIT * 43 // 100).refused
         await running.until(lambda: states(running))
         assert states(running) == [("firing", "chainwatch's samples: they are nearly full")]
+
+
+async def test_what_is_used_is_not_more_with_each_look(tmp_path: Path) -> None:
+    async with ruling(f"sqlite:///{tmp_path}/a.db") as running:
+        send(running, JSON, "x", 7)
+        await running.until(lambda: SAMPLES_SERIES.get((JSON,)))
+        used, room = SAMPLES_SERIES[JSON,], running.engine.tsdb.room
+        SAMPLES_SERIES[capacity.LIMIT,] = 0
+        await running.until(lambda: SAMPLES_SERIES[capacity.LIMIT,])  # it has looked again
+        assert used == SAMPLES_SERIES[JSON,] == room.series[JSON] == 7
+        assert SAMPLES_MEMORY[JSON,] == room.bytes[JSON]

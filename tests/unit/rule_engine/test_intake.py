@@ -55,7 +55,7 @@ async def test_a_source_that_sends_much_holds_up_no_other() -> None:
     loaded = asyncio.Event()
     loaded.set()
     taking, is_read = Intake(Tsdb(), loaded), threading.Event()
-    much = asyncio.ensure_future(taking.run(SCRAPE, lambda: is_read.wait(30)))
+    much = asyncio.ensure_future(taking.run(SCRAPE, lambda: is_read.wait(2 * PATIENCE)))
     try:
         assert await asyncio.wait_for(taking.run(PUSH, lambda: 5), PATIENCE) == 5
     finally:
@@ -67,9 +67,9 @@ async def test_what_is_large_holds_up_nothing_small_of_its_source() -> None:
     loaded = asyncio.Event()
     loaded.set()
     taking, is_read = Intake(Tsdb(), loaded), threading.Event()
-    much = asyncio.ensure_future(taking.run(JSON, lambda: is_read.wait(30), intake.LARGE))
+    much = asyncio.ensure_future(taking.run(JSON, lambda: is_read.wait(2 * PATIENCE), intake.LARGE))
     try:
-        assert await asyncio.wait_for(taking.run(JSON, lambda: 5, intake.LARGE - 1), 10) == 5
+        assert await asyncio.wait_for(taking.run(JSON, lambda: 5, intake.LARGE - 1), PATIENCE) == 5
     finally:
         is_read.set()
         await much

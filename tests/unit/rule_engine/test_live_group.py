@@ -45,6 +45,17 @@ def test_equal_samples_are_written_once_in_an_interval() -> None:
     assert world.samples("double") == [0, MINUTE, MINUTE + 2]
 
 
+def test_a_subquery_without_a_step_has_the_interval_of_the_configuration() -> None:
+    world = World("  - {record: steps, expr: 'count_over_time(vector(1)[10m:])'}\n", interval="5m")
+    world.evaluate(0)
+    (steps,) = world.tsdb.select(())
+    assert steps.values[-1] == 10
+    quicker = LiveGroup("f;g", world.group.placed, MINUTE // 4, "")
+    assert not world.group.is_of(quicker.placed, MINUTE // 4, "")
+    quicker.evaluate(world.tsdb, START + MINUTE, Limits())
+    assert steps.values[-1] == 40
+
+
 def test_two_evaluations_have_different_times() -> None:
     world = World("  - {record: double, expr: x * 2}\n")
     assert [world.evaluate(at).at - START for at in (5, 5, 3)] == [5, 6, 7]

@@ -106,7 +106,7 @@ async def test_all_metrics_are_sampled_again_and_what_is_gone_ends(
         check(database, 1, 5, True)
         await until(tsdb, "chainwatch_invariant_value", {HELD: 5.0})
         with database.transaction() as connection:
-            invariants.forget_checks(connection, "funded")
+            invariants.forget_checks(connection, ["funded"])
         await until(tsdb, "chainwatch_invariant_value", {})
         depth = next(one for one in tsdb.select(()) if one.labels["__name__"] == "chainwatch_queue_depth")
         await eventually(lambda: len(depth.values) >= 3)

@@ -24,6 +24,8 @@ groups:
     annotations: {note: "{{ $labels.job }} {{ $value | humanize }}"}
   - record: job:m:rate
     expr: sum by (job) (rate(m[2m30s]))
+  - record: steps
+    expr: count_over_time(m[4m45s:])
 """
 _TESTS = """
 rule_files: [rules.yml]
@@ -69,6 +71,10 @@ CASES = [
     ),
     ("1m", "1e3 Inf", _GIVES % ("m", "1m", 'm{job="a"}', ".Inf"), True),
     ("1m", "1 2 3 4", _GIVES % ("time()", "3m", "{}", 180), True),
+    ("1m", "1x20", _GIVES % ("count_over_time(m[4m45s:])", "10m", '{job="a"}', 5), True),
+    ("30s", "1x20", _GIVES % ("count_over_time(m[4m45s:])", "10m", '{job="a"}', 10), True),
+    ("20s", "1x20", _GIVES % ("steps", "10m", 'steps{job="a"}', 15), True),
+    ("30s", "1x20", _GIVES % ("count_over_time(m[4m45s:1m])", "10m", '{job="a"}', 5), True),
 ]
 
 
@@ -151,6 +157,32 @@ def test_bad_files_fail_with_the_reason(tmp_path: Path, text: str, wanted: str) 
     file.write_text(text)
     failures = rule_files.test(file).failures
     assert any(wanted in failure for failure in failures), failures
+
+
+def test_what_is_wrong_within_a_test_fails_this_one_alone(tmp_path: Path) -> None:
+    file = tmp_path / "test.yml"
+    file.write_text(
+        "tests:\n"
+        "- input_series: [{series: m, values: '{{schema:0 count:1}}'}]\n"
+        "- {name: typing, promql_expr_test: [{expr: 'm +', eval_time: 1m}]}\n"
+        "- input_series: [{series: m, values: '1'}]\n"
+        "  promql_expr_test: [{expr: m, eval_time: 1m, exp_samples: [{labels: m, value: 2}]}]\n"
+        "- input_series: [{series: m, values: '1'}]\n"
+        "  promql_expr_test: [{expr: m, eval_time: 1m, exp_samples: [{labels: m, value: 1}]}]\n"
+    )
+    assert rule_files.test(file).failures == [
+        "test 1 (line 2): 2:38: invalid values: native histograms are not supported",
+        "test 2 (typing, line 3): 3:44: could not parse expression: 1:4: parse error: unexpected end of input",
+        "test 3 (line 4): expr: 'm', time: 1m,\n    exp: m 2.0\n    got: m 1.0",
+    ]
+
+
+def test_a_pattern_that_names_no_rule_file_fails(tmp_path: Path) -> None:
+    file = tmp_path / "test.yml"
+    file.write_text(
+        "rule_files: ['rulez/*.yml']\ntests: [{alert_rule_test: [{eval_time: 1m, alertname: A}]}]"
+    )
+    assert rule_files.test(file).failures == ["rule_files: rulez/*.yml names no file"]
 
 
 def test_an_empty_file_has_no_tests(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from chainwatch.store.alerting import acknowledgements, claims, outbox
 from chainwatch.store.alerting.alert_tables import receiver_pauses
 from chainwatch.store.database import Database
 from chainwatch.store.errors import StoreError
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 from tests.unit.alerting.helpers import ManualClock, ScriptedProvider, ends, fires, route
 
 DOWN = DeliveryError("the webhook answered 503 Service Unavailable")
@@ -90,7 +90,7 @@ class Bench:
                 ):  # it may hold since the sleep: no further time passes then
                     self.clock.advance_to_alarm()
 
-        await asyncio.wait_for(go_on(), 20)
+        await asyncio.wait_for(go_on(), PATIENCE)
 
     def queued(self) -> list[outbox.QueuedNotification]:
         with self.database.reading() as connection:
@@ -388,6 +388,7 @@ async def test_a_delivery_that_never_ends_is_cut_off_and_made_again(
             nonlocal calls
             calls += 1
             if calls == 1:
+                monkeypatch.setattr(attempts, "SEND_WITHIN", PATIENCE)
                 await asyncio.Event().wait()
             return await super().send(message)
 
