@@ -123,7 +123,14 @@ def test_what_events_claim_is_looked_up_with_pessimisms_parameters(
     assert (made.heuristic, made.params, made.severity) == (heuristic, params, "P1")
     assert compile_look_up("i", made).network == ("base" if kind == "sent_withdrawals" else "ethereum")
     assert set(plan.watches) == {"ethereum", "base"}
-    for wrong in ({"l2": "bas"}, {"severity": "urgent"}, {"every": "5m"}, {"message": 5}):
+    for wrong in (
+        {"l2": "bas"},
+        {"severity": "urgent"},
+        {"every": "5m"},
+        {"message": 5},
+        {"runbook_url": "wiki"},
+        {"runbook_url": 5},
+    ):
         (name,) = wrong
         with pytest.raises(ConfigError, match=rf"invariants\.i\.{name}: "):
             make_plan(read_dict({"networks": NETWORKS, "invariants": {"i": {**table, **wrong}}}))
@@ -196,6 +203,7 @@ def test_what_stands_beside_the_parameters_replaces_what_the_kind_says() -> None
         ({"values": {}}, r"i\.values: the kind balance has values of its own"),
         ({"lower": -1}, r"i\.lower: expected an amount in whole tokens"),
         ({"lower": True}, r"i\.lower: expected an amount"),
+        ({"lower": "2.5", "upper": "2.25"}, r"i\.upper: expected `lower` or more"),
         ({"lower": 1e300}, r"i\.lower: expected an amount"),
         ({"decimals": 78}, r"i\.decimals: expected a number of decimals from 0 to 77, found 78"),
         ({"address": "${SECRET}"}, r"i\.address: expected an address.*found the value of \$\{SECRET\}"),

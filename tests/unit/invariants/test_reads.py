@@ -221,6 +221,41 @@ async def test_what_was_slow_is_read_beside_others_again_once_it_is_not(
     assert reader.node.posts == posts + 1
 
 
+async def test_nothing_is_read_apart_where_all_is_slow(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint or this machine is slow then, and more requests would make that worse."""
+    give_up_after(2.5, monkeypatch)
+    monkeypatch.setattr(live_reads, "SLOW", 0.0)
+    reader.node.fail("eth_getStorageAt", "hang", times=1)
+    assert sorted((await reader.read(5))[0]) == [("floor", 5), ("slot", 5)]
+    give_up_after(PATIENCE, monkeypatch)
+    posts = reader.node.posts
+    assert sorted((await reader.read(6))[0]) == [("floor", 6), ("slot", 6)]
+    assert reader.node.posts == posts + 1
+
+
+async def test_what_was_slow_is_read_beside_others_again_though_the_endpoint_stays_slow(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up_after(2.5, monkeypatch)
+    fault = reader.node.fail("eth_getStorageAt", "hang", times=None)
+    assert (await reader.read(5))[0] == [("floor", 5)]
+    give_up_after(PATIENCE, monkeypatch)
+    reader.node.faults.remove(fault)
+    reader.node.fail("*", "late", 0.3, times=None)
+    monkeypatch.setattr(live_reads, "SLOW", 0.1)
+    async with asyncio.timeout(PATIENCE):
+        for number in range(6, 20):
+            reader.now += retries.LONGEST_WAIT
+            posts = reader.node.posts
+            found, _ = await reader.read(number)
+            if {("floor", number), ("slot", number)} <= {*found} and reader.node.posts == posts + 1:
+                break
+        else:
+            pytest.fail("it is read apart for ever")
+
+
 async def test_only_endpoints_that_answer_give_an_old_block_up(reader: Reader) -> None:
     fault = reader.node.fail("*", "status", 503, times=None)
     assert (await reader.read(5, is_old=True))[0] == []
