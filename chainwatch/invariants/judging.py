@@ -44,53 +44,48 @@ class Judging(NamedTuple):
     again: bool = False
 
 
+class Kept(NamedTuple):
+    """What is kept in memory of all invariants between transactions."""
+
+    checks: KeptChecks
+    transfers: KeptTransfers
+    accepted: KeptAccepted
+
+
 def judge(
     work: Work,
     judged: Mapping[str, Judging],
-    checks: KeptChecks,
-    transfers: KeptTransfers,
-    accepted: KeptAccepted,
+    kept: Kept,
     fresh: Mapping[Place, Reading],
-    kept: Callable[[str], int],
+    reorg_window: Callable[[str], int],
     waiting: dict[str, float],
     now: float,
 ) -> None:
     """Judge invariants, by name, by what is stored of them now. ``fresh`` is what this transaction has stored.
 
-    ``kept`` gives how many blocks of a network are kept. ``waiting`` is since when (the clock's value) an invariant has a
-    check without an answer and got none; it is changed. ``now`` is the clock's value.
+    ``reorg_window`` gives how many blocks of a network a reorg may reach. ``waiting`` is since when (the clock's value) an
+    invariant has a check without an answer and got none; it is changed. ``now`` is the clock's value.
     """
-    connection = work.connection
+    connection, checks = work.connection, kept.checks
     raised = invariants.raised_of(connection, list(judged))
     stored = {name: checks.of(name) for name in judged}
-    wanted = {
-        place
-        for name, one in judged.items()
-        for check in (stored[name] if one.invariant.reads_previous else _to_be_evaluated(one, stored[name]))
-        for place in check.places(name)
-    }
-    readings = dict(fresh)
-    if missing := wanted - fresh.keys():
-        readings |= invariants.readings_at(connection, missing)
+    readings = _readings_for(connection, judged, stored, fresh)
     saved: list[tuple[str, Check]] = []
     dropped: list[tuple[str, Check]] = []
     unread: list[Place] = []
     for name, one in judged.items():
         before = stored[name]
         if one.invariant.reads_stored:
-            _add_stored(connection, one, before, transfers, accepted, readings)
+            _add_stored(connection, one, before, kept, readings)
         after = _evaluated(one, before, readings)
         after = checks.undecided.keep_back(work, one.invariant, before, after, now)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
         standing = _standing(after)
-        if any(old.holds is None and new.holds is not None for old, new in changed):
+        is_answered = any(old.holds is None and new.holds is not None for old, new in changed)
+        if is_answered or standing.unread_since is None:
             waiting.pop(name, None)
-        if standing.unread_since is None:
-            waiting.pop(name, None)
-            waited = 0.0
-        else:
-            waited = now - waiting.setdefault(name, now)
+        waited = 0.0 if standing.unread_since is None else now - waiting.setdefault(name, now)
         known = raised.get(name, {})
         for some in _one_by_one(before, after, is_raised=bool(known)):
             _apply(work, one, known, _standing(some), some, waited=0.0)
@@ -98,7 +93,8 @@ def judge(
         if known or standing.broken_since is not None or standing.unread_since is not None:
             _apply(work, one, known, standing, after, waited)
         if len(after) > KEPT + SPARE:
-            final = {n: work.checkpoints[n].last.number - kept(n) for n in {check.network for check in after}}
+            last = {check.network: work.checkpoints[check.network].last.number for check in after}
+            final = {network: number - reorg_window(network) for network, number in last.items()}
             gone = superfluous(one.invariant, after, _needed(after, standing), final, checks.of_history)
             dropped += [(name, check) for check in gone]
             unread += read_for_alone(name, gone, after)
@@ -108,6 +104,22 @@ def judge(
     else:
         checks.drop(connection, dropped)
         invariants.drop_readings(connection, unread)
+
+
+def _readings_for(
+    connection: sa.Connection,
+    judged: Mapping[str, Judging],
+    stored: Mapping[str, Sequence[Check]],
+    fresh: Mapping[Place, Reading],
+) -> dict[Place, Reading]:
+    """Return what was read for the ``stored`` checks that are to be evaluated: ``fresh``, and what that lacks."""
+    wanted = {
+        place
+        for name, one in judged.items()
+        for check in (stored[name] if one.invariant.reads_previous else _to_be_evaluated(one, stored[name]))
+        for place in check.places(name)
+    }
+    return {**fresh, **invariants.readings_at(connection, wanted - fresh.keys())}
 
 
 def _standing(checks: Sequence[Check]) -> Standing:
@@ -139,14 +151,15 @@ def _add_stored(
     connection: sa.Connection,
     judging: Judging,
     checks: Sequence[Check],
-    transfers: KeptTransfers,
-    accepted: KeptAccepted,
+    kept: Kept,
     readings: dict[Place, Reading],
 ) -> None:
     """Add values of flows and of the past to what was read for the ``checks`` that are to be evaluated."""
     invariant = judging.invariant
     for check in _to_be_evaluated(judging, checks):
-        reading = stored_values.with_stored(connection, invariant, check, readings, transfers, accepted)
+        reading = stored_values.with_stored(
+            connection, invariant, check, readings, kept.transfers, kept.accepted
+        )
         if reading is not None:
             readings[reading.name, reading.network, reading.block] = reading
 

@@ -15,7 +15,7 @@ from chainwatch.invariants import held, judging, listing, sampling, sessions, ti
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
-from chainwatch.invariants.judging import Judging
+from chainwatch.invariants.judging import Judging, Kept
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import TransfersLoaded
 from chainwatch.invariants.reads import STATES_KEPT, BlockRead
@@ -187,8 +187,8 @@ class InvariantTransaction:
         waiting, now = self._checker.waiting, self._checker.clock(self._work)
         self._note_to_judge([name for name, since in waiting.items() if now - since >= UNREAD_AFTER])
         if judged := self._to_be_judged(running):
-            kept = (self._checks, kept_transfers, self._checker.kept_accepted)
-            judging.judge(self._work, judged, *kept, self._fresh, self._kept, waiting, now)
+            kept = Kept(self._checks, kept_transfers, self._checker.kept_accepted)
+            judging.judge(self._work, judged, kept, self._fresh, self._reorg_window, waiting, now)
             self._follow_lists(judged)
             self._work.wanted |= {(INVARIANTS, network) for network in kept_transfers.loading}
         if self._is_loaded:
@@ -378,7 +378,7 @@ class InvariantTransaction:
 
     # --- upkeep
 
-    def _kept(self, network: str) -> int:
+    def _reorg_window(self, network: str) -> int:
         """Return how many blocks of ``network`` a reorg may reach."""
         return self._checker.settings.networks[network].reorg_window
 

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple, get_args
 import msgspec
 import sqlalchemy as sa
 
-from chainwatch.operations.checks import check_one_of
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid, NotFound
 from chainwatch.operations.paging import Cursors, Page, check_limit
@@ -74,7 +73,8 @@ def add_token(
     """Make a token called ``name``. Raises ``Invalid`` and, where the name is taken, ``Conflict``."""
     if not _NAME.fullmatch(name):
         raise Invalid(f"name: {name[:100]!r}: expected up to 64 letters, digits, and . _ @ - between them")
-    check_one_of("role", role, ROLES)
+    if role not in ROLES:
+        raise Invalid(f"role: {role[:100]!r} is none of {', '.join(ROLES)}")
     existing = access.tokens(connection)
     if name in {token.name for token in existing}:
         raise Conflict(f"a token is called {name!r} already: remove it first, or choose another name")

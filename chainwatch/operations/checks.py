@@ -82,7 +82,7 @@ def check_one_of(argument: str, text: str, choices: Iterable[str]) -> None:
     """Check that ``text`` is one of ``choices``; the message names the ``argument``."""
     names = tuple(choices)
     if text not in names:
-        raise Invalid(f"{argument}: {text[:100]!r} is none of {', '.join(names)}")
+        raise Invalid(f"{argument}: {text[:100]!r}: expected {', '.join(names)}")
 
 
 def check_known(kind: str, name: str, known: Iterable[str]) -> None:

@@ -12,7 +12,7 @@ from chainwatch.checker.invariants.invariant import Invariant
 from chainwatch.checker.invariants.judge import shown_value
 from chainwatch.invariants.definitions import compile_definition
 from chainwatch.invariants.listing import family_of
-from chainwatch.operations.accepted_values import AcceptedView, values_to_accept
+from chainwatch.operations.accepted_values import AcceptedView
 from chainwatch.operations.context import Context
 from chainwatch.operations.invariant_history import InvariantHistory, invariant_history
 from chainwatch.operations.invariants import STATES, InvariantView, all_invariants, chosen, show_invariant
@@ -88,9 +88,8 @@ def show_past(connection: sa.Connection, context: Context, now: float, *, name: 
     history = invariant_history(connection, context, now, name=name)
     (report,) = _reports(connection, context, [details.invariant])
     units = _units(connection, context, [name]).get(name, {})
-    accepted, to_accept = details.accepted, ""
-    if accepted is not None and (values := values_to_accept(connection, name)) != accepted.values:
-        to_accept = values
+    accepted = details.accepted
+    to_accept = "" if accepted is None or accepted.values == details.to_accept else details.to_accept
     shown_units = {value: (unit.symbol, unit.decimals) for value, unit in units.items()}
     return InvariantPast(report, accepted, to_accept, history, shown_units)
 

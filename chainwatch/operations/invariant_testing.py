@@ -24,7 +24,7 @@ from chainwatch.invariants.definitions import listed
 from chainwatch.invariants.listing import elements_of, family_of, listing_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
-from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.errors import Invalid, NotFound, OperationError
 from chainwatch.operations.invariants import no_such_invariant
 from chainwatch.plan import Plan
 
@@ -67,6 +67,8 @@ async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTes
                 return InvariantTest(name, blocks, read, None, counted)
             values = gather(invariant, contents, invariant.networks[0])
             return InvariantTest(name, blocks, shown(values), invariant.holds(values, None), None)
+        except OperationError:  # a `ValueError` too, but about what was asked for
+            raise
         except (ChainError, EvaluationError, TimeoutError, ValueError) as error:
             read = ", ".join(shown(content) for content in contents.values())
             return InvariantTest(name, blocks, read, None, str(error) or "no endpoint answers in time")

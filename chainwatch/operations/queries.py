@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from chainwatch.flows.transfer_stats import Tally
 from chainwatch.model import SEVERITIES, SEVERITY_NAMES, TRANSFER_STATUSES, Checkpoint, to_hex
-from chainwatch.operations.checks import check_moments, check_one_of
+from chainwatch.operations.checks import check_moments
 from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Invalid
 from chainwatch.operations.paging import Cursors, Page, check_limit
@@ -149,7 +149,8 @@ def list_transfers(
     """
     check_moments(since=since, until=until)
     for name in statuses:
-        check_one_of("status", name, TRANSFER_STATUSES)
+        if name not in TRANSFER_STATUSES:
+            raise Invalid(f"status: {name!r} is none of {', '.join(TRANSFER_STATUSES)}")
     (before_id,) = TRANSFER_CURSORS.parse(after) or (None,)
     wanted = stored_transfers.Filter(
         flow=flow,

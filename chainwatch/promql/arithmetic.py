@@ -180,12 +180,12 @@ def quantile(share: float, values: Sequence[float]) -> float:
     return ordered[lower] * (1 - weight) + ordered[upper] * weight
 
 
-def _guarded(function: Callable[[float], float], outside: float = NAN) -> Callable[[float], float]:
+def _guarded(function: Callable[[float], float]) -> Callable[[float], float]:
     def compute(value: float) -> float:
         try:
             return function(value)
         except ValueError:
-            return outside if value == value else NAN
+            return NAN
         except OverflowError:
             return INF
 

@@ -67,10 +67,6 @@ class Cursor:
 
     def unexpected(self, where: str = "") -> ParseError:
         token = self.at
-        if token.kind == "word" and token.text in ("anchored", "smoothed"):
-            return self.error(
-                f"the experimental modifier {quoted(token.text)} is not supported", kind=Unsupported
-            )
         if token.text in ("</", ">/"):
             return self.error(
                 f"the operator {quoted(token.text)} trims native histograms, which are not supported",

@@ -331,7 +331,7 @@ def test_two_processes_that_write_at_once_lose_nothing_and_give_no_id_twice(data
         writer.stdin.write("\n")
         writer.stdin.flush()
     for writer in writers:
-        _, errors = writer.communicate(timeout=60)
+        _, errors = writer.communicate(timeout=PATIENCE)
         assert writer.returncode == 0, errors
 
     with closing(Database.open(database_url)) as database, database.reading() as connection:
@@ -347,7 +347,7 @@ database = Database.open(sys.argv[1])
 with database.transaction() as connection:
     connection.exec_driver_sql("DELETE FROM silences")
     print("limits", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

@@ -169,9 +169,9 @@ class Invariant:
         except (TypeError, AttributeError) as error:  # a fraction where only an integer has a meaning
             raise EvaluationError(f"cannot evaluate `{self.condition.source}`: {error}") from error
 
-    def differences(self, values: Values, previous: Values | None = None) -> list[str]:
+    def differences(self, values: Values) -> list[str]:
         """Return by how much the sides of its comparisons differ that are false, as texts."""
-        read = self._read(values, previous)
+        read = self._read(values, None)
         return [text for one in self.comparisons if (text := one.describe(read))]
 
     def _read(self, values: Values, previous: Values | None) -> Event:

@@ -102,8 +102,8 @@ def test_the_keyboard_reaches_everything_in_order(tab: Open) -> None:
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_text_from_a_chain_is_text(tab: Open, served: ServedPage) -> None:
-    number = served.raise_alert(
+def test_text_from_a_chain_is_text(tab: Open, acted: ServedPage) -> None:
+    number = acted.raise_alert(
         "Hostile",
         "P3",
         HOSTILE,
@@ -114,7 +114,7 @@ def test_text_from_a_chain_is_text(tab: Open, served: ServedPage) -> None:
         note_tx="0x" + "f" * 65_536,
         note_tx_url="javascript:alert(2)",
     )
-    phone = tab(viewport=PHONE)
+    phone = tab(acted, viewport=PHONE)
     for path in (
         "/ui/",
         f"/ui/alerts/{number}",

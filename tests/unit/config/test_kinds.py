@@ -77,9 +77,17 @@ def test_what_is_not_expected_is_compared_with_what_was_accepted(name: str) -> N
         events = {target: "bridge", "events": ["Received", "Sent"]}
         both = compiled(name, **{**kind.example, **events})
         assert both.condition.source.endswith(
-            "changes_1 <= accepted.changes_1 and changes_2 <= accepted.changes_2"
+            "seen_Received <= accepted.seen_Received and seen_Sent <= accepted.seen_Sent"
         )
         assert len([value for value in both.values if value.trigger is not None]) == 2
+
+
+def test_what_is_seen_of_events_is_called_after_them() -> None:
+    event = "Sent(bytes32,uint256,address,uint256)"
+    made = compiled("paused", network="ethereum", contract="bridge", events=[event])
+    assert [value.name for value in made.values] == ["paused", "seen_Sent"]
+    with pytest.raises(ConfigError, match=r"i\.events: expected events of different names"):
+        compiled("paused", network="ethereum", contract="bridge", events=["Sent", event])
 
 
 def test_a_switch_with_an_argument_is_read_with_it() -> None:
