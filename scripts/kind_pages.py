@@ -12,7 +12,7 @@ INTRODUCTION = """\
 
 A kind is an [invariant](invariants.md) that is written already: name it, give its parameters, and its values, condition,
 severity and message come with it. `severity`, `every`, `for`, `align`, `message` and `runbook_url` beside the parameters
-replace the kind's own.
+replace the kind's own; of kinds that have no condition on values, `severity`, `message` and `runbook_url` do.
 
 ```toml
 [invariants.treasury-owners]

@@ -299,7 +299,8 @@ class Draft:
             return
         for name, table in tables.items():
             path = (section, name)
-            if not name or re.search(r"\s", name):
+            is_element = section == INVARIANTS and name in self._elements
+            if not name or (re.search(r"\s", name) and not is_element):
                 self.add(path, "expected a name without spaces")
             if not isinstance(table, dict):
                 self.add(path, f"expected a table, found {self.quote(path)}", f"write [{section}.NAME]")

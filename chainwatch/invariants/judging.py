@@ -241,14 +241,8 @@ def _apply(
     While nothing newer was read, a violation that fires goes on firing: nothing is known, except that its block is gone.
     """
     holding = _holding(work, judging.invariant, standing, waited)
-    firing, broken = raised.get(VIOLATED), standing.broken_since
-    if (
-        firing is not None
-        and broken is not None
-        and firing.starts_at == broken.timestamp
-        and not judging.reason
-    ):
-        holding[VIOLATED] = broken  # whatever `for` is now: it fires until the condition holds
+    if not judging.reason and (broken := _still_broken(raised.get(VIOLATED), standing, checks)) is not None:
+        holding[VIOLATED] = broken  # whatever `for` is now
     for name, alert in raised.items():
         if name not in holding:
             _end_if_known(work, alert, standing, judging.reason)
@@ -271,6 +265,15 @@ def _apply(
             if before is not None:  # it began at another block, as an answer that came late has shown
                 invariant_breaches.drop(work.connection, before.name, before.network, before.block)
             _note_breach(work, alert, judging.invariant, held)
+
+
+def _still_broken(firing: RaisedAlert | None, standing: Standing, checks: Sequence[Check]) -> Checked | None:
+    """Return the check since which an invariant is broken whose alert is ``firing``; None where it held meanwhile."""
+    broken = standing.broken_since
+    if firing is None or broken is None:
+        return None
+    held = _held_before(checks, broken)
+    return broken if held is None or held.timestamp < firing.starts_at else None
 
 
 def _held_before(checks: Sequence[Check], since: Checked) -> Check | None:

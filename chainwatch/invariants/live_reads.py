@@ -43,10 +43,17 @@ class _Split:
     """A block whose readings took too long together, while they are read in groups."""
 
     def __init__(self, groups: int) -> None:
-        self.left = groups
+        self._groups = self.left = groups
+        self.quick = 0
+        """How many groups were read in no long time."""
         self.is_any_read = False
         self.unread: list[str] = []
         """What was not read before anything was: perhaps the endpoints answer nothing."""
+
+    @property
+    def shows_slow_ones(self) -> bool:
+        """Whether what takes long does so by itself: where most groups do, the endpoint or this machine is slow."""
+        return 2 * self.quick >= self._groups
 
 
 class _Apart(NamedTuple):
@@ -227,7 +234,8 @@ class _Pass:
                 yield result
         for task in left & self._apart.keys():
             split = self._apart[task].split
-            if split is None or split.is_any_read:
+            is_long = self._retries.is_long(self._network, GRACE)
+            if split.shows_slow_ones if split is not None else is_long:
                 self._retries.suspect(self._network, self._apart[task].names, is_slow=True)
 
     def _finished(self) -> Iterator[BlockRead]:
@@ -266,15 +274,18 @@ class _Pass:
     def _note(self, block: WantedBlock, group: GroupRead, read: set[str], apart: _Apart | None) -> None:
         retries, network = self._retries, self._network
         unread = [one.name for one in block.readings if one.name not in read]
-        is_slow = apart is not None and group.seconds >= SLOW
+        is_slow = apart is not None and group.seconds >= SLOW and retries.is_long(network, group.seconds)
+        split = None if apart is None else apart.split
+        if split is not None and read and not is_slow:
+            split.quick += 1
         if read:
             retries.note_read(network, block.header)
-            if is_slow:
+            retries.note_seconds(network, group.seconds)
+            if is_slow and (split is None or split.shows_slow_ones):
                 retries.suspect(network, read, is_slow=True)
             else:
                 retries.acquit(network, read - group.offenders)
                 retries.suspect(network, read & group.offenders)
-        split = None if apart is None else apart.split
         if split is None:
             if apart is not None or read:
                 retries.suspect(network, unread, is_slow=is_slow, has_failed=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
+from statistics import median
 from typing import NamedTuple
 
 from chainwatch.chain.errors import ChainError
@@ -17,6 +19,9 @@ READINGS_A_SECOND = 500
 """Readings for which an attempt may take a second longer."""
 SLOW = 0.5
 """Seconds from which on an attempt is slow: no other reading is to wait for one like it."""
+LONG = 3.0
+"""How many times as long as most of the newest ``ATTEMPTS`` of its network such an attempt takes, at least."""
+ATTEMPTS = 32
 FORGIVE_AFTER = 600.0
 """Seconds after which a reading is made beside others again that was slow, large or failed."""
 
@@ -39,6 +44,7 @@ class Retries:
         self._clock = clock
         self._failed: dict[tuple[str, bytes], _Failed] = {}
         self._suspects: dict[tuple[str, str], _Suspect] = {}
+        self._seconds: dict[str, deque[float]] = {}
         self.last_error: dict[str, ChainError] = {}
         """Why something was not read, by network."""
 
@@ -75,6 +81,15 @@ class Retries:
         """Forget the blocks of ``network`` that are not ``wanted`` any more, by their hashes."""
         for place in [one for one in self._failed if one[0] == network and one[1] not in wanted]:
             del self._failed[place]
+
+    def note_seconds(self, network: str, seconds: float) -> None:
+        """Note how long an attempt took that was answered."""
+        self._seconds.setdefault(network, deque(maxlen=ATTEMPTS)).append(seconds)
+
+    def is_long(self, network: str, seconds: float) -> bool:
+        """Return whether an attempt takes longer than most: otherwise it is the endpoint or this machine that is slow."""
+        known = self._seconds.get(network)
+        return not known or seconds >= LONG * median(known)
 
     # --- suspects
 

@@ -12,6 +12,7 @@ from chainwatch.checker.invariants.sessions import EventSession
 from chainwatch.invariants import judging
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.model import Header, RawLog, to_hex
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import blocks, invariants
 from chainwatch.store.invariants import RaisedAlert
@@ -79,6 +80,7 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
         }
     else:
         annotations["summary"] = f"{where}: {fault}"
+    annotations |= _link(session)
     ends_at = log.timestamp + session.lasts
     place = (session.name, number, session.network, log.block_number)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
@@ -86,18 +88,25 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
 
 def _raise_unread(work: Work, session: EventSession, read: int, last: Header, failure: str | None) -> None:
     """Raise the alert that nothing of ``session`` has been looked up after the block ``read``, unless it fires already."""
-    if UNREAD in invariants.raised(work.connection, session.name):
-        return
     labels = _labels("InvariantUnread", session)
+    if (before := invariants.raised(work.connection, session.name).get(UNREAD)) is not None:
+        if dict(before.labels) == labels:
+            return
+        judging.end(work, before, last.timestamp, CONFIG_CHANGED)
     annotations = {
         "summary": f"{session.name} cannot be checked",
         "description": f"Nothing is known of it since block {read} of {session.network}: "
         f"{failure or 'its events, or what they claim, cannot be read'}.",
         "block": str(read),
         "block_network": session.network,
+        **_link(session),
     }
     place = (session.name, UNREAD, session.network, read)
     judging.raise_alert(work, RaisedAlert(*place, labels, annotations, last.timestamp))
+
+
+def _link(session: EventSession) -> dict[str, str]:
+    return {} if session.runbook_url is None else {"runbook_url": session.runbook_url}
 
 
 def _labels(alertname: str, session: EventSession) -> dict[str, str]:

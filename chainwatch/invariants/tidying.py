@@ -8,6 +8,7 @@ from chainwatch.invariants import judging, listing
 from chainwatch.invariants.definitions import Running
 from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.listing import STOPPED
+from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import invariants, schema
 from chainwatch.store.invariants import RaisedAlert
@@ -43,8 +44,12 @@ def raise_uncheckable(work: Work, running: Running) -> None:
         return
     raised = invariants.raised_of(work.connection, list(running.uncheckable))
     for name, one in running.uncheckable.items():
-        if UNREAD not in raised.get(name, {}):
-            labels, annotations = rules.uncheckable(name, one.severity, one.reason)
-            labels |= one.labels
-            starts_at = int(work.latest_seen or work.now)
-            judging.raise_alert(work, RaisedAlert(name, UNREAD, "", 0, labels, annotations, starts_at))
+        before = raised.get(name, {}).get(UNREAD)
+        if before is not None and before.labels["severity"] == one.severity:
+            continue
+        labels, annotations = rules.uncheckable(name, one.severity, one.reason)
+        labels |= one.labels
+        starts_at = int(work.latest_seen or work.now)
+        if before is not None:
+            judging.end(work, before, starts_at, CONFIG_CHANGED)
+        judging.raise_alert(work, RaisedAlert(name, UNREAD, "", 0, labels, annotations, starts_at))

@@ -24,7 +24,7 @@ from chainwatch.invariants.definitions import listed
 from chainwatch.invariants.listing import elements_of, family_of, listing_of
 from chainwatch.invariants.reads import answered, read_outcomes
 from chainwatch.model import Header
-from chainwatch.operations.errors import Invalid, NotFound
+from chainwatch.operations.errors import Invalid, NotFound, OperationError
 from chainwatch.operations.invariants import no_such_invariant
 from chainwatch.plan import Plan
 
@@ -33,7 +33,10 @@ PATIENCE = 10.0
 
 
 class InvariantTest(msgspec.Struct, frozen=True):
-    """What an invariant reads now: ``holds`` is None where there is no answer, which ``error`` explains."""
+    """What an invariant reads now: ``holds`` is None where there is no answer, which ``error`` explains.
+
+    What is counted of stored events or transfers is not among ``values``.
+    """
 
     name: str
     blocks: Mapping[str, int]
@@ -54,25 +57,35 @@ async def read_now(plan: Plan, name: str, at: int | None = None) -> InvariantTes
         try:
             async with asyncio.timeout(3 * PATIENCE):
                 invariant = await _find(plan, name, reader)
-                _check(name, invariant, at)
+                counted = _counted(name, invariant, at)
                 for network in invariant.networks:
                     header = await reader.block(network)
                     blocks[network] = header.number
                     contents[network] = await reader.read(invariant, header, network)
+            if counted:
+                read = ", ".join(filter(None, map(shown, contents.values())))
+                return InvariantTest(name, blocks, read, None, counted)
             values = gather(invariant, contents, invariant.networks[0])
             return InvariantTest(name, blocks, shown(values), invariant.holds(values, None), None)
+        except OperationError:  # a `ValueError` too, but about what was asked for
+            raise
         except (ChainError, EvaluationError, TimeoutError, ValueError) as error:
             read = ", ".join(shown(content) for content in contents.values())
             return InvariantTest(name, blocks, read, None, str(error) or "no endpoint answers in time")
 
 
-def _check(name: str, invariant: Invariant, at: int | None) -> None:
+def _counted(name: str, invariant: Invariant, at: int | None) -> str:
+    """Return why there is no answer where some of its values are counted of what is stored; raise where all are."""
     if at is not None and len(invariant.networks) > 1:
         raise Invalid(f"--at takes a block of one network; {name} reads {', '.join(invariant.networks)}")
-    if any(value.events is not None or value.flow is not None for value in invariant.values):
+    counted = [v.name for v in invariant.values if v.events is not None or v.flow is not None]
+    if len(counted) == len(invariant.values):
         raise Invalid(
             f"{name} counts what is stored: `chainwatch invariants show {name}` has its last checks"
         )
+    if not counted:
+        return ""
+    return f"{', '.join(counted)}: counted of what is stored: `chainwatch invariants show {name}` has its last checks"
 
 
 async def _find(plan: Plan, name: str, reader: _Reader) -> Invariant:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from chainwatch.promql.durations import read_seconds, refuse_functions
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
 from chainwatch.promql.lexer import Token, error_at, parse_duration, parse_number, tokenize, unquote
 from chainwatch.promql.syntax import At, Matcher
@@ -66,10 +67,6 @@ class Cursor:
 
     def unexpected(self, where: str = "") -> ParseError:
         token = self.at
-        if token.kind == "word" and token.text in ("anchored", "smoothed"):
-            return self.error(
-                f"the experimental modifier {quoted(token.text)} is not supported", kind=Unsupported
-            )
         if token.text in ("</", ">/"):
             return self.error(
                 f"the operator {quoted(token.text)} trims native histograms, which are not supported",
@@ -136,24 +133,31 @@ class Cursor:
 
     def length(self, where: str) -> int:
         token = self.at
-        if token.kind == "word" or (token.kind == "sign" and token.text in ("(", "+", "-")):
-            raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
-        length = self.milliseconds(where)
+        if token.text == ":":
+            raise self.error(
+                'subqueries aligned to the time of evaluation ("::") are experimental and not supported',
+                kind=Unsupported,
+            )
+        if token.kind in ("number", "duration") and self.after.text in ("]", ":"):
+            length = self.milliseconds(where)
+        else:
+            length = self._computed(where)
         if length <= 0:
             raise self.error("duration must be greater than 0", token.start)
         return length
 
-    def close_range(self) -> None:
-        if self.at.kind in ("sign", "word") and self.at.text != "]":
-            raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
-        self.expect("]", "range")
-
     def offset(self) -> int:
+        """Take an offset: one number, or one in parentheses; operators that follow the latter belong to it, too."""
+        if self.at.text == "(":
+            return self._computed("offset")
         sign = -1 if self.takes("-") else 1
         if sign > 0:
             self.takes("+")
-        if self.at.text == "(" or (self.at.kind == "word" and self.at.text.lower() not in ("inf", "nan")):
-            raise self.error("expressions for durations are experimental and not supported", kind=Unsupported)
+        if self.takes("("):
+            length = self._computed("offset")
+            self.expect(")", "offset")
+            return sign * length
+        refuse_functions(self)
         return sign * self.milliseconds("offset")
 
     def pinned(self) -> At:
@@ -179,6 +183,13 @@ class Cursor:
         return self._in_milliseconds(
             sign * parse_number(number.text), number, "timestamp out of bounds for @ modifier"
         )
+
+    def _computed(self, where: str) -> int:
+        """Take an expression, and return its milliseconds, cut as Prometheus does."""
+        token = self.at
+        seconds = read_seconds(self, where)
+        self._in_milliseconds(seconds, token, "duration is out of range")
+        return int(seconds * 1000)
 
     def milliseconds(self, where: str) -> int:
         token = self.at

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from chainwatch.promql.arithmetic import DATE_PARTS, FUNCTIONS, greater, lesser
 from chainwatch.promql.calls import CALLS
 from chainwatch.promql.errors import LimitExceeded, TimedOut
+from chainwatch.promql.extended import over_extended, smoothed
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.series import NAME, Labels, Series, Source, is_stale
 from chainwatch.promql.signatures import SCALAR, SET_OPERATORS, type_of
@@ -248,6 +249,8 @@ class Evaluation:
 
     def _computed(self, node: Node, at: int) -> Vector:
         if isinstance(node, Selector):
+            if node.smoothed:
+                return smoothed(self, node, at)
             return [(labels, value, False) for labels, _, value in self.selected(node, at)]
         if isinstance(node, Binary):
             return self._binary(node, at)
@@ -362,6 +365,9 @@ class Evaluation:
         name, arguments = node.function, node.arguments
         of_window = WINDOW_FUNCTIONS.get(name)
         if of_window is not None:
+            over = arguments[0]
+            if isinstance(over, RangeSelector) and over.extended is not None:
+                return over_extended(self, node, over, at)
             found = self.over_windows(arguments[0], at, of_window, named=name in NAMED)
             if self.notes is not None and name in ("rate", "increase"):
                 self.notes.counters((labels.get(NAME) for labels, _, _ in found), node.starts[0])

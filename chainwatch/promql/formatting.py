@@ -107,8 +107,8 @@ def _line(node: Node) -> str:
             return _quoted(text)
         case Selector():
             return _selector(node, "")
-        case RangeSelector(selector=selector, range=length):
-            return _selector(selector, f"[{format_duration(length)}]")
+        case RangeSelector(selector=selector, range=length, extended=extended):
+            return _selector(selector, f"[{format_duration(length)}]") + (f" {extended}" if extended else "")
         case Subquery(expression=below):
             return _in_line(below, isinstance(below, Binary | Negation)) + _range_of(node)
         case Negation(expression=below):
@@ -151,10 +151,20 @@ def _joined(node: Binary) -> str:
     matching, text = node.matching, " bool" if node.returns_bool else ""
     if matching == Matching():
         return text
-    text += f" {'on' if matching.on else 'ignoring'} ({_names(matching.labels)})"
+    if matching != Matching(fill_left=matching.fill_left, fill_right=matching.fill_right):
+        text += f" {'on' if matching.on else 'ignoring'} ({_names(matching.labels)})"
     if matching.many is not None:
         text += f" group_{matching.many} ({_names(matching.include)})"
-    return text
+    return text + _fills(matching)
+
+
+def _fills(matching: Matching) -> str:
+    left, right = (
+        "" if value is None else format_general(value) for value in (matching.fill_left, matching.fill_right)
+    )
+    if left == right:
+        return f" fill ({left})" if left else ""
+    return "".join(f" fill_{side} ({text})" for side, text in (("left", left), ("right", right)) if text)
 
 
 def _selector(selector: Selector, length: str) -> str:
@@ -166,7 +176,7 @@ def _selector(selector: Selector, length: str) -> str:
             break
     tests = ",".join(sorted(f"{_name(one.name)}{one.operator}{_quoted(one.value)}" for one in others))
     found = f"{name}{{{tests}}}" if tests or not name else name
-    return f"{found}{length}{_moved(selector.at, selector.offset)}"
+    return f"{found}{length}{_moved(selector.at, selector.offset)}{' smoothed' if selector.smoothed else ''}"
 
 
 def _range_of(node: Subquery) -> str:

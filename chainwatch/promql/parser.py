@@ -1,7 +1,6 @@
 """From a query's text to its syntax tree, by Prometheus' grammar (promql/parser/generated_parser.y) and its checks of types.
 
-Refused by name: native histograms, and what is experimental in the grammar (expressions for durations, ``anchored``,
-``smoothed``, ``fill``).
+Refused by name: native histograms, and some that is experimental in the grammar, such as functions in durations.
 """
 
 from __future__ import annotations
@@ -13,8 +12,10 @@ from typing import Literal, NamedTuple
 from chainwatch.promql.cursor import Cursor
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
 from chainwatch.promql.lexer import Token, parse_number
+from chainwatch.promql.matching import read_matching
 from chainwatch.promql.signatures import (
     COMPARISONS,
+    EXTENDED,
     PARAMETERS,
     PRECEDENCE,
     REFUSED,
@@ -105,6 +106,9 @@ class _Parser:
         part = self._expression(0)
         if self._cursor.at.kind != "end":
             raise self._cursor.unexpected()
+        if isinstance(part.node, RangeSelector) and part.node.extended:
+            reason = f"{part.node.extended} ranges are not supported outside of functions"
+            raise self._cursor.error(reason, part.start, Unsupported)
         return part.node
 
     def _part(self, node: Node, start: int, *below: _Part) -> _Part:
@@ -133,7 +137,7 @@ class _Parser:
                 raise self._cursor.error(
                     "bool modifier can only be used on comparison operators", token.start
                 )
-            matching = self._matching(operator)
+            matching = read_matching(self._cursor, operator)
             right = self._expression(precedence if operator == "^" else precedence + 1)
             left = self._binary(operator, token, left, right, returns_bool, matching)
         self._nesting -= 1
@@ -169,38 +173,11 @@ class _Parser:
                     f"set operator {quoted(operator)} not allowed in binary scalar expression", token.start
                 )
             if matching is not None:
-                raise self._cursor.error("vector matching only allowed between instant vectors", token.start)
+                is_fill = matching.is_filling and not matching.labels
+                what = "filling in missing series" if is_fill else "vector matching"
+                raise self._cursor.error(f"{what} only allowed between instant vectors", token.start)
         node = Binary(operator, left.node, right.node, returns_bool, matching or Matching())
         return self._part(node, left.start, left, right)
-
-    def _matching(self, operator: str) -> Matching | None:
-        """Parse ``on``, ``ignoring``, ``group_left`` and ``group_right``."""
-        start = self._cursor.at.start
-        if not (on := self._cursor.takes_word("on")) and not self._cursor.takes_word("ignoring"):
-            self._refuse_fill()
-            return None
-        labels = self._cursor.labels("grouping opts")
-        many: Literal["left", "right"] | None = None
-        include: tuple[str, ...] = ()
-        if (left := self._cursor.takes_word("group_left")) or self._cursor.takes_word("group_right"):
-            many = "left" if left else "right"
-            if operator in SET_OPERATORS:
-                raise self._cursor.error(f"no grouping allowed for {quoted(operator)} operation", start)
-            if self._cursor.at.text == "(":
-                include = self._cursor.labels("grouping opts")
-            if on and (twice := set(labels) & set(include)):
-                raise self._cursor.error(
-                    f"label {quoted(min(twice))} must not occur in ON and GROUP clause at once", start
-                )
-        self._refuse_fill()
-        return Matching(on, labels, many, include)
-
-    def _refuse_fill(self) -> None:
-        token = self._cursor.at
-        if token.text.lower() in ("fill", "fill_left", "fill_right") and self._cursor.after.text == "(":
-            raise self._cursor.error(
-                f"the experimental modifier {quoted(token.text)} is not supported", kind=Unsupported
-            )
 
     def _unary(self) -> _Part:
         start = self._cursor.at.start
@@ -234,14 +211,18 @@ class _Parser:
                 part = self._moved(part, start, offset=self._cursor.offset())
             elif self._cursor.takes("@"):
                 part = self._moved(part, start, at=self._cursor.pinned())
+            elif self._cursor.takes_word("anchored"):
+                part = self._extended(part, start, "anchored")
+            elif self._cursor.takes_word("smoothed"):
+                part = self._extended(part, start, "smoothed")
             else:
                 return part
 
     def _range(self, part: _Part, start: int) -> _Part:
         length = self._cursor.length("range")
         if not self._cursor.takes(":"):
-            self._cursor.close_range()
-            if not isinstance(part.node, Selector) or part.closed:
+            self._cursor.expect("]", "range")
+            if not isinstance(part.node, Selector) or part.closed or part.node.smoothed:
                 raise self._cursor.error("ranges only allowed for vector selectors", start)
             if part.node.offset:
                 raise self._cursor.error("no offset modifiers allowed before range", start)
@@ -249,12 +230,24 @@ class _Parser:
                 raise self._cursor.error("no @ modifiers allowed before range", start)
             return self._part(RangeSelector(part.node, length), part.start, part)
         step = None if self._cursor.at.text == "]" else self._cursor.length("subquery")
-        self._cursor.close_range()
+        self._cursor.expect("]", "range")
         if part.type != VECTOR:
             raise self._cursor.error(
                 f"subquery is only allowed on instant vector, got {part.type} instead", part.start
             )
         return self._part(Subquery(part.node, length, step), part.start, part)
+
+    def _extended(self, part: _Part, start: int, how: Literal["anchored", "smoothed"]) -> _Part:
+        """Return ``part`` with a value at the ends of its range, or between two samples."""
+        node = part.node
+        if isinstance(node, RangeSelector):
+            if node.extended not in (None, how):
+                raise self._cursor.error("anchored and smoothed modifiers cannot be used together", start)
+            return part._replace(node=replace(node, extended=how))
+        if isinstance(node, Selector) and how == "smoothed" and not part.closed:
+            return part._replace(node=replace(node, smoothed=True))
+        what = "range selectors" if how == "anchored" else "selectors"
+        raise self._cursor.error(f"{how} modifier can only be used with {what}", start)
 
     def _moved(self, part: _Part, start: int, offset: int | None = None, at: At = None) -> _Part:
         """Return ``part`` with an offset or ``@``."""
@@ -387,6 +380,12 @@ class _Parser:
             if part.type != type_:
                 raise self._cursor.error(
                     f"expected type {type_} in call to function {quoted(name)}, got {part.type}", part.start
+                )
+            how = part.node.extended if isinstance(part.node, RangeSelector) else None
+            if how is not None and name not in EXTENDED[how]:
+                takes = ", ".join(EXTENDED[how])
+                raise self._cursor.error(
+                    f"{how} modifier can only be used with: {takes} - not with {name}", part.start
                 )
         node = Call(name, tuple(part.node for part in arguments), tuple(part.start for part in arguments))
         return self._part(node, token.start, *arguments)

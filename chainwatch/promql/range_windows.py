@@ -118,15 +118,16 @@ def _lost_by_resets(chosen: _Chosen) -> Floats:
     before = chosen.values[chosen.falls - 1]
     start, end = chosen.between(chosen.falls)
     lost = np.zeros(len(start))
-    once = end - start == 1
-    lost[once] = before[start[once]]
-    for index in np.flatnonzero(end - start > 1).tolist():
-        some = before[start[index] : end[index]]
-        if chosen.last[index] - chosen.first[index] + 1 >= WIDE:
-            lost[index] = some.sum()
-        else:
-            for value in some.tolist():
-                lost[index] += value
+    several = (end - start > 1) & (chosen.last - chosen.first + 1 >= WIDE)
+    for index in np.flatnonzero(several).tolist():
+        lost[index] = before[start[index] : end[index]].sum()
+    left = np.flatnonzero((end > start) & ~several)
+    places = start[left]
+    while len(left):  # one after the other in each range, as rounding is of this order
+        lost[left] += before[places]
+        places += 1
+        more = places < end[left]
+        left, places = left[more], places[more]
     return lost
 
 

@@ -82,7 +82,7 @@ def is_faster_together(evaluation: Evaluation, node: Node, times: range) -> bool
     """Return whether to evaluate ``node`` at the ``times`` together, in one part or several."""
     return (
         len(times) >= TIMES_MIN
-        and not _makes_elements(node)
+        and not _is_for_each_time(node)
         and _are_near(evaluation, node, times)
         and _times_together(evaluation, node) >= TIMES_MIN
     )
@@ -100,9 +100,17 @@ def _times_together(evaluation: Evaluation, node: Node) -> int:
     return ELEMENTS_MAX // max(1, widest)
 
 
-def _makes_elements(node: Node) -> bool:
-    """Return whether something below ``node`` has other elements at each time, so that each would be a row of its own."""
-    return any(isinstance(one, Aggregation) and one.operator == "count_values" for one in walk(node))
+def _is_for_each_time(node: Node) -> bool:
+    """Return whether something below ``node`` is evaluated time by time.
+
+    That is what has other elements at each time, so that each would be a row of its own, and what reaches beyond its range.
+    """
+    return any(
+        (isinstance(one, Aggregation) and one.operator == "count_values")
+        or (isinstance(one, RangeSelector) and one.extended is not None)
+        or (isinstance(one, Selector) and one.smoothed)
+        for one in walk(node)
+    )
 
 
 def _are_near(evaluation: Evaluation, node: Node, times: range) -> bool:

@@ -142,6 +142,8 @@ def combine_sets(node: Binary, left: Rows, right: Rows) -> Rows:
 def combine_rows(node: Binary, left: Rows, right: Rows) -> Rows | None:
     """Return an arithmetic operator or comparison of two vectors; None where rows do not belong together one by one."""
     matching = node.matching
+    if matching.is_filling:
+        return None  # which elements have no partner is another matter at each time
     swapped = matching.many == "right"
     many, one = (right, left) if swapped else (left, right)
     partners = {matching_key(matching, row.labels): row for row in one}

@@ -92,6 +92,12 @@ SIGNATURES: dict[str, Signature] = {
     **_same("min_of max_of", Signature((SCALAR, SCALAR), returns=SCALAR)),
 }
 
+EXTENDED = {
+    "anchored": ("changes", "delta", "increase", "rate", "resets"),
+    "smoothed": ("delta", "increase", "rate"),
+}
+"""Functions that take ranges with these modifiers."""
+
 REFUSED: dict[str, str] = {
     **dict.fromkeys(
         ("histogram_avg", "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar"),

@@ -111,19 +111,21 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """``metric{label="value"} offset 5m @ 0``"""
+    """``metric{label="value"} offset 5m @ 0``; ``smoothed``: what lies between two samples counts."""
 
     matchers: tuple[Matcher, ...]
     offset: int = 0
     at: At = None
+    smoothed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class RangeSelector:
-    """``metric[5m]``"""
+    """``metric[5m]``; ``extended``: the range has a value at both of its ends."""
 
     selector: Selector
     range: int
+    extended: Literal["anchored", "smoothed"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +151,22 @@ class Matching:
     """Which elements of two vectors belong together.
 
     They are compared by ``labels`` (``on``) or by all but these (``ignoring``). ``many`` is the side with several elements
-    for one of the other side, of which the labels ``include`` are copied.
+    for one of the other side, of which the labels ``include`` are copied. For an element without a partner on the left or
+    right stands ``fill_left`` or ``fill_right``, if that is not None; with ``group_right`` it is the other way round, as in
+    Prometheus.
     """
 
     on: bool = False
     labels: tuple[str, ...] = ()
     many: Literal["left", "right"] | None = None
     include: tuple[str, ...] = ()
+    fill_left: float | None = None
+    fill_right: float | None = None
+
+    @property
+    def is_filling(self) -> bool:
+        """Whether elements without a partner have a result."""
+        return self.fill_left is not None or self.fill_right is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,11 +178,13 @@ def combine_sets(node: Binary, left: Vector, right: Vector) -> Vector:
 def combine_vectors(node: Binary, left: Vector, right: Vector) -> Vector:
     """Return an arithmetic operator or comparison of two vectors. Raises ``EvaluationError``."""
     matching = node.matching
-    if not left or not right:
+    if (not left or not right) and not matching.is_filling:
         return []
     swapped = matching.many == "right"
     many, one = (right, left) if swapped else (left, right)
     partners = _unique(matching, one, "left" if swapped else "right")
+    if matching.is_filling:
+        many = _filled(matching, many, partners)
     compare = COMPARISONS.get(node.operator)
     operate = None if compare else OPERATIONS[node.operator]
     result: Vector = []
@@ -215,17 +217,36 @@ def combine_vectors(node: Binary, left: Vector, right: Vector) -> Vector:
     return result
 
 
+def _filled(matching: Matching, many: Vector, partners: dict[object, Element]) -> Vector:
+    """Add partners for elements that have none, and return ``many`` with elements for partners that have none."""
+    known = list(partners.items())
+    signatures = set()
+    for labels, _, _ in many:
+        signature = matching_key(matching, labels)
+        signatures.add(signature)
+        if matching.fill_right is not None:
+            partners.setdefault(signature, (_group_of(matching, labels), matching.fill_right, False))
+    if matching.fill_left is None:
+        return many
+    fill = matching.fill_left
+    lonely = (partner for signature, partner in known if signature not in signatures)
+    return [*many, *((_group_of(matching, labels), fill, False) for labels, _, _ in lonely)]
+
+
+def _group_of(matching: Matching, labels: Labels) -> Labels:
+    """Return the labels that elements have in common that belong together."""
+    if matching.on:
+        return labels.keep(matching.labels)
+    return labels.drop((*matching.labels, *METADATA))
+
+
 def _unique(matching: Matching, vector: Vector, side: str) -> dict[object, Element]:
     """Return the elements of the side that may have only one for each group of matching labels."""
     found: dict[object, Element] = {}
     for element in vector:
         signature = matching_key(matching, element[0])
         if signature in found:
-            group = (
-                element[0].keep(matching.labels)
-                if matching.on
-                else element[0].drop((*matching.labels, *METADATA))
-            )
+            group = _group_of(matching, element[0])
             twice = ", ".join(_show(one) for one in sorted((found[signature][0], element[0])))
             raise EvaluationError(
                 f"found duplicate series for the match group {_show(group)} on the {side} hand-side of the operation: "

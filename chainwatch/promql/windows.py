@@ -56,7 +56,7 @@ def _extrapolated(window: Window, *, counter: bool) -> float | None:
     if gaps < 1:
         return None
     first, last = values[0], values[-1]
-    rise = last - first + (_lost_by_resets(values) if counter else 0.0)
+    rise = last - first + (lost_by_resets(values) if counter else 0.0)
     to_start = (times[0] - window.start) / 1000
     to_end = (window.end - times[-1]) / 1000
     sampled = (times[-1] - times[0]) / 1000
@@ -71,7 +71,7 @@ def _extrapolated(window: Window, *, counter: bool) -> float | None:
     return rise * ((sampled + to_start + to_end) / sampled)
 
 
-def _lost_by_resets(values: Values) -> float:
+def lost_by_resets(values: Values) -> float:
     """Return the sum of the values before which the counter began again."""
     if len(values) >= WIDE:
         all_values = np.asarray(values)

@@ -15,6 +15,8 @@ _FILE_KEYS = frozenset({"groups"})
 _MANIFEST_KEYS = frozenset({"apiVersion", "kind", "metadata", "spec"})
 _MANIFEST_KIND = "PrometheusRule"
 _GROUP_KEYS = frozenset({"name", "interval", "limit", "query_offset", "labels", "rules"})
+_MANIFEST_GROUP_KEYS = _GROUP_KEYS | {"partial_response_strategy"}
+"""As the operator has them; Thanos alone reads the further one."""
 _RULE_KEYS = frozenset({"record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"})
 PROBLEMS_MAX = 100
 """Problems that are reported of one file."""
@@ -34,7 +36,8 @@ def read_rule_file(text: str) -> list[Group]:
     groups: list[Group] = []
     for root in read_tables(text, problems):
         names: set[str] = set()
-        for fields in _file_fields(root, problems).tables("groups", "a group", _GROUP_KEYS):
+        keys = _MANIFEST_GROUP_KEYS if _is_manifest(root) else _GROUP_KEYS
+        for fields in _file_fields(root, problems).tables("groups", "a group", keys):
             group = _read_group(fields)
             if group.name in names:
                 fields.complain(
@@ -49,14 +52,19 @@ def read_rule_file(text: str) -> list[Group]:
 
 def _file_fields(root: Mapping, problems: list[Problem]) -> Fields:
     """Return the fields of a rule file; of a manifest those of its ``spec``."""
-    kind, spec = root.entries.get("kind"), root.entries.get("spec")
-    if isinstance(kind, Scalar) and kind.text == _MANIFEST_KIND:
+    spec = root.entries.get("spec")
+    if _is_manifest(root):
         manifest = Fields(root, f"a {_MANIFEST_KIND}", _MANIFEST_KEYS, problems)
         if isinstance(spec, Mapping):
             return Fields(spec, f"the spec of a {_MANIFEST_KIND}", _FILE_KEYS, problems)
         manifest.complain("field 'spec' must be a table with groups", manifest.place("spec"))
         return manifest
     return Fields(root, "a rule file", _FILE_KEYS, problems)
+
+
+def _is_manifest(root: Mapping) -> bool:
+    kind = root.entries.get("kind")
+    return isinstance(kind, Scalar) and kind.text == _MANIFEST_KIND
 
 
 def read_tables(text: str, problems: list[Problem]) -> list[Mapping]:

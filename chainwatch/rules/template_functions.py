@@ -21,6 +21,9 @@ WIDTH_MAX = 200
 """Width and precision that ``printf`` takes."""
 
 _VERB = re.compile(r"%([-+# 0]*)(\d{0,6})(?:\.(\d{0,6}))?(.|$)", re.DOTALL)
+_ENTITIES = str.maketrans(
+    {'"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;", "\0": "\ufffd"}
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -124,15 +127,19 @@ def _print(*values: Any) -> str:
 def _formatted(flags: str, width: int, precision: str | None, verb: str, value: Any) -> str:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     digits = None if precision is None else min(int(precision or 0), WIDTH_MAX)
+    if verb == "v":
+        flags = flags.replace("+", "")  # there it asks for the names of fields
     if verb == "v" and (digits is None or not isinstance(value, float)):
         text = show(value)
+    elif verb == "T":
+        return _kind(value)
     elif (verb in "feEgGF" and isinstance(value, float)) or (verb == "v" and isinstance(value, float)):
         verb = "g" if verb == "v" else verb
         if not math.isfinite(value):
             text = format_special(value)
             flags = flags.replace("0", "")
         elif digits is None and verb in "gG":
-            text = format_general(value)
+            text = format_general(value) if verb == "g" else format_general(value).upper()
         else:
             text = format(value, f".{6 if digits is None else digits}{verb}")
     elif verb in "dxXobc" and isinstance(value, int) and not isinstance(value, bool):
@@ -141,14 +148,17 @@ def _formatted(flags: str, width: int, precision: str | None, verb: str, value: 
         )
     elif verb == "s" and not number and not isinstance(value, bool):
         text = show(value)[:digits]
+    elif verb in "xX" and isinstance(value, str):
+        text = value.encode().hex() if verb == "x" else value.encode().hex().upper()
     elif verb == "q" and isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
     elif verb == "t" and isinstance(value, bool):
         text = show(value)
     else:
         return f"%!{verb}({_kind(value)}={show(value)})"
-    if number and "+" in flags and not text.startswith(("-", "+")):
-        text = f"+{text}"
+    sign = "+" if "+" in flags else " " if " " in flags else ""
+    if number and sign and not text.startswith(("-", "+")):
+        text = sign + text
     if "-" in flags:
         return text.ljust(width)
     if "0" in flags and number:
@@ -277,6 +287,18 @@ def _index(value: Any, *keys: Any) -> Any:
     return value
 
 
+def _slice(value: Any, start: Any = 0, *ends: Any) -> Any:
+    """Return a part of a list, or of a text by its bytes, as Go does."""
+    if not isinstance(value, list | str):
+        raise TemplateError(f"can't slice item of type {_kind(value)}")
+    whole = value.encode() if isinstance(value, str) else value
+    end = ends[0] if ends else len(whole)
+    if not all(type(place) is int for place in (start, end)) or not 0 <= start <= end <= len(whole):
+        raise TemplateError(f"slice index out of range: {show([start, *ends])[:40]}")
+    part = whole[start:end]
+    return part.decode(errors="replace") if isinstance(part, bytes) else part
+
+
 def _length(value: Any) -> int:
     if not isinstance(value, str | list | dict):
         raise TemplateError(f"len of type {_kind(value)}")
@@ -309,12 +331,20 @@ def _parse_seconds(text: str) -> float:
         raise TemplateError(str(error)) from None
 
 
+def _upper(letter: str) -> str:
+    """Return the capital of a letter where it is one letter, as in Go."""
+    capital = letter.upper()
+    return capital if len(capital) == 1 else letter
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "printf": printf,
     "print": _print,
     "println": lambda *values: " ".join(map(show, values)) + "\n",
     "len": _length,
     "index": _index,
+    "slice": _slice,
+    "html": lambda *values: "".join(map(show, values)).translate(_ENTITIES),
     "eq": lambda first, *others: any(_equals(first, other) for other in others),
     "ne": lambda first, second: not _equals(first, second),
     "lt": _compared(lambda first, second: bool(first < second)),
@@ -338,7 +368,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "toDuration": lambda value: f"{_as_float(value):g}s",
     "parseDuration": _parse_seconds,
     "title": lambda text: re.sub(r"(?<!\w)\w", lambda match: match[0].upper(), text),
-    "toUpper": lambda text: text.upper(),
+    "toUpper": lambda text: "".join(map(_upper, text)),
     "toLower": lambda text: text.lower(),
     "stripPort": _strip_port,
     "stripDomain": _strip_domain,

@@ -23,11 +23,11 @@ async def play(world: World) -> list[NotifiedAlert]:
     world.reconcile(slow)
     world.reconcile(fast, fast=True)
     world.execute(slow)
-    await world.until_notified(2, "TransferOverdue", "firing", 30)
+    await world.until_notified(2, "TransferOverdue", "firing")
     with world.optimism.one_block():
         world.execute(stuck)
         world.reconcile(stuck)
-    await world.until_notified(2, "TransferOverdue", "resolved", 30)
+    await world.until_notified(2, "TransferOverdue", "resolved")
     await world.until_all_notified()
     assert {alert.labels["transfer"] for alert in world.notified} == {"0x" + stuck.id.hex()}
     return world.notified

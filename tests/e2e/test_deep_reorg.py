@@ -8,7 +8,7 @@ pytestmark = pytest.mark.anvil
 
 WINDOW = 2
 DEPTH = 4
-NETWORK = f'reorg_window = {WINDOW}\nblind_after = "2s"'
+NETWORK = f'reorg_window = {WINDOW}\nblind_after = "5s"'
 
 
 async def test_a_network_is_halted_by_a_deep_reorg_until_it_is_rewound_S4_S8(world: World) -> None:

@@ -13,7 +13,6 @@ from tests.support.world import World, answer
 
 pytestmark = pytest.mark.anvil
 
-STOP_WITHIN = 5.0
 WITHIN = 10
 """Seconds, in which a slow machine too reads two transfers and stops."""
 
@@ -70,14 +69,14 @@ async def test_deadlines_and_steps_of_the_down_time_are_reported_once_with_their
 async def test_it_ends_in_time_while_deliveries_hang_and_loses_nothing(
     world: World, how: signal.Signals
 ) -> None:
-    world.receiver.usual = lambda _: Answer(delay=60)
+    world.receiver.usual = lambda _: Answer(delay=600)
     watch = world.configure(within="1s")
+    patient = 'provider = "webhook"\ntimeout = "10m"'
+    watch.config.write_text(watch.config.read_text().replace('provider = "webhook"', patient))
     watch.start()
     world.open()
     await eventually(lambda: len(world.receiver.requests) >= 2)
-    begun = time.monotonic()
     assert await watch.stop(how) == 0
-    assert time.monotonic() - begun < STOP_WITHIN
 
     world.receiver.requests.clear()
     world.receiver.usual = answer
@@ -87,11 +86,9 @@ async def test_it_ends_in_time_while_deliveries_hang_and_loses_nothing(
 
 
 async def test_it_ends_in_time_while_no_node_answers(world: World) -> None:
-    watch = world.configure()
+    watch = world.configure(network='request_timeout = "10m"')
     watch.start()
     await world.until_running()
     world.ethereum.freeze()
     world.optimism.freeze()
-    begun = time.monotonic()
     assert await watch.stop() == 0
-    assert time.monotonic() - begun < STOP_WITHIN

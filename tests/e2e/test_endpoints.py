@@ -10,7 +10,7 @@ pytestmark = pytest.mark.anvil
 
 
 async def test_a_network_with_the_wrong_chain_id_is_refused_and_the_others_are_followed(world: World) -> None:
-    watch = world.configure(ethereum_rpc=world.urls(world.optimism), network='blind_after = "2s"')
+    watch = world.configure(ethereum_rpc=world.urls(world.optimism), network='blind_after = "5s"')
     watch.start()
     world.execute(world.transfer())
     [alert] = await world.until_notified(1, "NetworkBlind", "firing")

@@ -18,7 +18,7 @@ from tests.support import bridge
 from tests.support.bridge import BEGIN, DAY, NETWORKS
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Receiver
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 LENGTH = 60 * DAY
 ACTIONS = bridge.history(seed=3, transfers=250, length=LENGTH)
@@ -106,7 +106,7 @@ async def test_no_alert_as_severe_as_asked_for_is_fine(history: History) -> None
 
 
 def _has_begun(database: str) -> bool:
-    """Whether a replay has stored anything there yet."""
+    """Whether anything of the chains is stored there yet."""
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
             return bool(connection.execute("SELECT count(*) FROM networks").fetchone()[0])
@@ -136,9 +136,9 @@ async def test_a_killed_replay_goes_on_to_the_same_bytes(history: History, tmp_p
         line = [*slow._line("replay", "--json", "--database", database), *(["--resume"] if attempt else [])]
         delay.left = delay.after
         process = subprocess.Popen(line, cwd=slow.folder, env=slow.environ, stdout=subprocess.DEVNULL)
-        await eventually(lambda: delay.left <= 0, 60)
+        await eventually(lambda: delay.left <= 0)
         process.send_signal((signal.SIGKILL, signal.SIGINT, signal.SIGTERM)[attempt])
-        assert await asyncio.to_thread(process.wait, 30) != 0
+        assert await asyncio.to_thread(process.wait, PATIENCE) != 0
     watch = await history.watch(Faults())
 
     resumed = await watch.command("replay", "--json", "--database", database, "--resume")
@@ -176,10 +176,7 @@ async def test_a_replay_never_touches_the_live_database(
     watch = await history.watch(Faults(), rest=f'[store]\nurl = "{sqlite_url}"\n')
     watch.start()
     database = tmp_path / "chainwatch.db"
-    for _ in range(100):
-        if database.exists() and (await watch.read("status"))["networks"][0]["checkpoint"]["number"]:
-            break
-        await asyncio.sleep(0.1)
+    await eventually(lambda: _has_begun(str(database)))
     assert await watch.stop() == 0
 
     refused = await watch.command("replay", "--database", str(database))

@@ -21,6 +21,7 @@ from tests.support.protocols.artifacts import ArtifactError, load, typechain_abi
 from tests.support.protocols.cctp import FAST, Cctp
 from tests.support.protocols.chain import HOUR, Chain, Receipt, advance, call_data, word
 from tests.support.protocols.hyperlane import Hyperlane
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.anvil
 
@@ -210,13 +211,11 @@ async def test_live_an_opening_before_the_first_block_is_found_with_its_sibling(
         watch.kill()
 
 
-async def until(
-    watch: Chainwatch, wanted: dict[str, str], chains: Sequence[Chain], seconds: float = 40.0
-) -> dict[str, Any]:
+async def until(watch: Chainwatch, wanted: dict[str, str], chains: Sequence[Chain]) -> dict[str, Any]:
     """The transfers by key, once their statuses are ``wanted``; meanwhile the chains grow."""
     found: dict[str, Any] = {}
     statuses: dict[str, str] = {}
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while statuses != wanted and time.monotonic() < end:
         for chain in chains:
             chain.anvil.mine(1)

@@ -18,7 +18,7 @@ async def test_after_reorgs_freezes_spoilt_answers_and_kills_the_store_is_the_ch
     monkeypatch.setattr(soak, "LONGEST_LIFE", 6.0)
     monkeypatch.setattr(soak, "FREEZE", 1 / 60)
     monkeypatch.setattr(soak, "RESTART", 1 / 100)
-    monkeypatch.setattr(soak, "FAULTY", 0.1)  # so that a slow machine's few answers have spoilt ones
+    monkeypatch.setattr(soak, "FAULTY", 0.1)
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # shown when the test fails
     counts = await soak.soak(tmp_path, anvil_binary, SECONDS, seed)

@@ -17,6 +17,7 @@ from chainwatch.support.keccak import keccak256
 from tests.support.anvil import Anvil
 from tests.support.process import ROOT, Chainwatch
 from tests.support.protocols.chain import HOUR, Chain, advance
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.anvil
 
@@ -203,7 +204,8 @@ async def test_a_run_that_begins_to_read_calldata_reads_it_again_for_what_is_sto
 async def until(watch: Chainwatch, wanted: object) -> dict[str, str]:
     """The transfers' statuses by key, once they are as ``wanted`` or as many."""
     found: dict[str, str] = {}
-    for _ in range(60):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         done = await watch.command("transfers", "--json")
         if done.code == 0:
             found = {t["key"]: t["status"] for t in json.loads(done.out)}

@@ -44,10 +44,7 @@ from tests.fakenode import FakeChain, FakeLog, FakeNode
 from tests.support import connext
 from tests.support.notified import notified
 from tests.support.receiver import Receiver
-from tests.support.waiting import eventually
-
-WITHIN = 20.0
-"""Seconds for anything to come about: far more than it takes."""
+from tests.support.waiting import PATIENCE, eventually
 
 ADDRESS = bytes.fromhex(connext.ETHEREUM.address[2:])
 
@@ -255,7 +252,7 @@ async def _live_on(
 
 
 async def _becomes(look: Callable[[], object], wanted: object) -> None:
-    end = time.monotonic() + WITHIN
+    end = time.monotonic() + PATIENCE
     while (found := look()) != wanted:
         assert time.monotonic() < end, f"{found} instead of {wanted}"
         await asyncio.sleep(0.02)

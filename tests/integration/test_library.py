@@ -100,7 +100,7 @@ def test_in_memory_a_send_returns_at_once_and_is_seen_by_the_next_look() -> None
             alerts.send_alert("low", "test", f"Alert{number}")
             taken.append(time.perf_counter() - begun)
         assert len(alerts.get_recent_alerts(5)) == 200
-    assert sorted(taken)[100] < 0.001
+    assert sorted(taken)[100] < 0.01
 
 
 def test_recent_alerts_and_counts_are_reported_by_severity() -> None:
@@ -126,11 +126,18 @@ def test_an_alert_that_is_not_sent_again_ends_by_itself() -> None:
 
 
 def test_an_alert_that_is_sent_again_goes_on() -> None:
-    with AlertManager.from_config({}, resolve_timeout=1.5) as alerts:
-        for _ in range(9):
+    resolves_after = 2.0
+    with AlertManager.from_config({}, resolve_timeout=resolves_after) as alerts:
+        began = sent = time.monotonic()
+        while time.monotonic() < began + 1.5 * resolves_after:
             alerts.submit([{"labels": {"alertname": "Down"}}])
-            time.sleep(0.2)
-        assert [alert.state for alert in alerts.get_recent_alerts(5)] == ["firing"]
+            if time.monotonic() > sent + resolves_after / 2:  # the machine stood still: it may have ended
+                began = time.monotonic()
+            sent = time.monotonic()
+            time.sleep(0.1)
+        newest = max(alerts.get_recent_alerts(5), key=lambda alert: alert.starts_at)
+    assert newest.state == "firing"
+    assert newest.starts_at < time.time() - resolves_after
 
 
 def test_the_same_alert_twice_in_one_batch_is_one_alert() -> None:
@@ -443,13 +450,13 @@ def test_every_close_says_whether_everything_was_reported() -> None:
 async def test_what_ended_by_itself_while_nothing_ran_is_not_reported_as_firing_again(tmp_path: Path) -> None:
     async with Receiver() as hook:
         settings = config(hook, f"sqlite:///{tmp_path}/alerts.db", repeat_interval="1s")
-        ends_at = time.time() + 1.5
         async with AlertManager.from_config(settings) as alerts:
+            ends_at = time.time() + 4
             await alerts.submit_async([{"labels": {"alertname": "Down"}, "endsAt": ends_at}])
             await hook.wait_for(1)
             await alerts.close_async(0)
         before = len(hook.requests)
-        await asyncio.sleep(ends_at - time.time())
+        await asyncio.sleep(max(0.0, ends_at - time.time()))
         async with AlertManager.from_config(settings):
             await hook.wait_for(before + 1)
         assert [a.status for a in notified(hook.requests[before:])] == ["resolved"]

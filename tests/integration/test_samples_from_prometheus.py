@@ -16,6 +16,7 @@ from chainwatch.rule_engine.scraping import REPORTS
 from chainwatch.support.counters import SAMPLES, SAMPLES_REFUSED
 from tests.support.missing import missing
 from tests.support.ports import free_port
+from tests.support.waiting import eventually
 from tests.unit.api.conftest import Served, serving_on
 
 CONFIG = """
@@ -68,6 +69,10 @@ def found(served: Served, **labels: str) -> list[Series]:
     return [one for one in served.rules.tsdb.select(()) if labels.items() <= dict(one.labels).items()]
 
 
+def up(served: Served, job: str) -> list[Series]:
+    return found(served, __name__="up", job=job)
+
+
 async def test_what_prometheus_scrapes_arrives_and_it_is_scraped_itself(
     sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -79,22 +84,18 @@ async def test_what_prometheus_scrapes_arrives_and_it_is_scraped_itself(
         serving_on(sqlite_url)({"scrape": [table]}, loads=True) as served,
         taking_samples(served),
         prometheus(tmp_path, address, served.url),
-        asyncio.timeout(60),
     ):
-        while not (
-            any(len(one.values) > 2 for one in found(served, __name__="up", job="prometheus"))
-            and any(len(one.values) > 2 for one in found(served, __name__="up", job="scraped"))
-            and served.rules.tsdb.metadata("prometheus_build_info")
-        ):
-            await asyncio.sleep(0.1)
-        written, scraped = found(served, job="prometheus"), found(served, job="scraped")
+        for job in ("prometheus", "scraped"):
+            await eventually(lambda job=job: any(len(one.values) > 2 for one in up(served, job)))  # type: ignore[misc]
+        await eventually(lambda: served.rules.tsdb.metadata("prometheus_build_info"))
         expected = await count(address)
-        assert len(written) >= expected
+        await eventually(lambda: len(found(served, job="prometheus")) >= expected)
+        await eventually(lambda: len(found(served, job="scraped")) >= expected - 10)
+        written = found(served, job="prometheus")
         assert {one.labels["cluster"] for one in written} == {"c1"}
-        assert len(scraped) >= expected - 10
         assert {one.labels["__name__"] for one in written} >= set(REPORTS) - {"scrape_series_added"}
-        assert [one.values[-1] for one in found(served, __name__="up", job="nobody")] == [0]
-        assert found(served, __name__="up", job="scraped")[0].values[-1] == 1
+        await eventually(lambda: [one.values[-1] for one in up(served, "nobody")] == [0])
+        await eventually(lambda: [one.values[-1] for one in up(served, "scraped")] == [1])
         assert served.rules.tsdb.metadata("prometheus_build_info")["prometheus_build_info"].type == "gauge"
     assert SAMPLES["remote write",] > before + 1000
     assert dict(SAMPLES_REFUSED) == refused

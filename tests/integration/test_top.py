@@ -22,6 +22,7 @@ import pytest
 from chainwatch.operations import alert_details
 from chainwatch.operations.context import Access, open_access
 from tests.support.operating import raise_alert
+from tests.support.waiting import PATIENCE
 
 CONFIG = """
 [store]
@@ -34,8 +35,6 @@ provider = "console"
 receivers = ["ops"]
 """
 ALTERNATE, NORMAL = "\x1b[?1049h", "\x1b[?1049l"
-WITHIN = 20.0
-"""Seconds for everything that is waited for."""
 
 
 class Terminal:
@@ -47,7 +46,7 @@ class Terminal:
 
     def until(self, text: str) -> str:
         """What was drawn since the last such call, up to `text` and all that came with it."""
-        end, since = time.monotonic() + WITHIN, len(self.drawn)
+        end, since = time.monotonic() + PATIENCE, len(self.drawn)
         while text not in self.drawn[since:]:
             ready, _, _ = select.select([self.master], [], [], max(0.0, end - time.monotonic()))
             assert ready, f"{text!r} was not drawn: {self.drawn[since:]!r}"
@@ -74,7 +73,7 @@ class Terminal:
         """The exit code; the terminal shows again what it showed before, in its former mode."""
         if NORMAL not in self.drawn:
             self.until(NORMAL)
-        return self.process.wait(WITHIN)
+        return self.process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +177,7 @@ def test_it_ends_with_its_terminal(folder: Path) -> None:
     with running(folder) as terminal:
         terminal.until("quit")
         terminal.close()
-        assert terminal.process.wait(WITHIN) == 0
+        assert terminal.process.wait(PATIENCE) == 0
 
 
 def test_without_a_terminal_it_says_what_else_there_is(folder: Path) -> None:
@@ -188,4 +187,4 @@ def test_without_a_terminal_it_says_what_else_there_is(folder: Path) -> None:
     assert "chainwatch status" in done.stderr
     with running(folder, TERM="dumb") as terminal:
         terminal.until("chainwatch status")
-        assert terminal.process.wait(WITHIN) == 2
+        assert terminal.process.wait(PATIENCE) == 2

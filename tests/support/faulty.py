@@ -30,7 +30,10 @@ LATE = 1.5
 
 
 class FaultyProxy:
-    """Forwards JSON-RPC to the node at ``url`` and spoils the share ``faulty`` of its answers; a context manager."""
+    """Forwards JSON-RPC to the node at ``url`` and spoils the share ``faulty`` of its answers; a context manager.
+
+    The first is spoilt for certain, so that one is, however few they are.
+    """
 
     def __init__(self, url: str, faulty: float, dice: Random) -> None:
         self.faulty = faulty
@@ -68,7 +71,7 @@ class FaultyProxy:
         except (aiohttp.ClientError, TimeoutError):
             return web.Response(status=502)
         self.answers += 1
-        if self._dice.random() < self.faulty:
+        if self._dice.random() < self.faulty or (self.faulty and not self.spoilt):
             self.spoilt += 1
             about_logs = b"eth_getLogs" in body
             fault = "empty" if about_logs and self._dice.random() < EMPTY else self._dice.choice(FAULTS)

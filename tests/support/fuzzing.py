@@ -32,7 +32,7 @@ TARGETS: tuple[tuple[str, ...], ...] = (
 BEFORE, MORE = 60, 20
 """Blocks that are there at first, the older of which are read by range, and that come one by one."""
 
-WITHIN = 10.0
+WITHIN = 30.0
 """Seconds for all the first blocks, and for each of the others."""
 
 OFTEN: dict[str, Any] = {

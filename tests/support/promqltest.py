@@ -119,7 +119,7 @@ def run_file(path: Path) -> Outcome:
 
 
 def _commands(text: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield the line, the command, and what is indented below it."""
+    """Yield the line, the command, which may be indented as well, and what is indented below it."""
     current: tuple[int, str, list[str]] | None = None
     for number, line in enumerate(text.splitlines(), 1):
         content = line.strip()
@@ -127,7 +127,7 @@ def _commands(text: str) -> Iterator[tuple[int, str, list[str]]]:
             continue
         if not content:
             continue
-        if line[0] in " \t" and current:
+        if line[0] in " \t" and current and not _EVAL.match(content):
             current[2].append(content)
         else:
             if current:
@@ -143,7 +143,8 @@ def _load(
     """Add the samples to ``source``; the series that are, or have, more than floats also to ``native``."""
     for line in lines:
         if found := _START_TIMES.match(line):
-            native.add(Series(parse_labels(found["series"])))
+            if found["series"]:
+                native.add(Series(parse_labels(found["series"])))
             continue
         plain = _HISTOGRAM.sub(lambda found: f"_x{int(found[1]) + 1}" if found[1] else "_", line)
         labels, values = parse_series(plain)

@@ -51,7 +51,7 @@ def plan(
     more = changes.pop("more", [])
     opens = {"step": "send", "event": "Sent", "destination": "to", "amount": "amount"} | changes
     networks = {
-        name: {"chain_id": number, "rpc": list(rpc), "request_timeout": "1s"}
+        name: {"chain_id": number, "rpc": list(rpc), "request_timeout": "1m"}
         for number, (name, rpc) in enumerate((("alpha", alpha), ("beta", beta)), 1)
     }
     config = {

@@ -127,7 +127,7 @@ def serving_page(
             yield page
         finally:
             loop.call_soon_threadsafe(task.cancel)
-            thread.join(10)
+            thread.join(PATIENCE)
             loop.close()
 
 

@@ -28,6 +28,7 @@ from tests.support.anvil import Anvil, find_or_install
 from tests.support.connext import Log
 from tests.support.faulty import FaultyProxy
 from tests.support.process import Chainwatch
+from tests.support.waiting import PATIENCE, eventually
 from tests.support.world import World
 
 TICK = 0.1
@@ -44,7 +45,7 @@ NETWORK = """
 poll_interval = "200ms"
 request_timeout = "2s"
 """
-CATCH_UP = 60.0
+CATCH_UP = PATIENCE
 """Seconds in which all must be read, and all alerts be sent, once there is peace."""
 WITHIN = 10
 """Seconds of chain time that each step may take."""
@@ -118,7 +119,7 @@ class Chain(threading.Thread):
     def end(self) -> None:
         """Makes no more trouble; raises what went wrong."""
         self._over.set()
-        self.join(30)
+        self.join(PATIENCE)
         if self.error is not None:
             raise self.error
 
@@ -171,6 +172,9 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
         for chain in chains:
             chain.start()
         kills = await _kill(watch, seconds, more_dice())
+        await eventually(
+            lambda: sum(proxy.spoilt for proxy in proxies)
+        )  # on a slow machine nobody may have asked yet
         for chain in chains:
             await asyncio.to_thread(chain.end)
         for proxy in proxies:
@@ -221,6 +225,9 @@ async def _until_true(watch: Chainwatch, nodes: dict[str, Anvil]) -> int:
     """Waits until what is stored is what the chains hold; how many logs that are."""
     truth = {name: _logs_of(node) for name, node in nodes.items()}
     heads = {name: node.block()["hash"] for name, node in nodes.items()}
+    await eventually(
+        lambda: '"running"' in watch.log
+    )  # on a slow machine no life before was long enough for that
     end = time.monotonic() + CATCH_UP
     with closing(Database.open(f"sqlite:///{watch.folder / 'chainwatch.db'}", create=False)) as database:
         while True:

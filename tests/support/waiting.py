@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds after which what should have happened has not: only a test that fails waits for so long."""
 
 POLL = 0.005

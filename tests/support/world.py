@@ -14,7 +14,7 @@ from tests.support.discord import discord
 from tests.support.notified import NotifiedAlert, notified
 from tests.support.process import ROOT, Chainwatch
 from tests.support.receiver import Answer, Received, Receiver
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 SECRET = "5ecret-m4rk"
 """A part of every URL that must not be shown: endpoints, webhooks."""
@@ -190,7 +190,7 @@ class World:
         return [t for t in self.notified if t.name == name and status in (None, t.status)]
 
     async def until_notified(
-        self, count: int, name: str, status: str, timeout: float = 60.0
+        self, count: int, name: str, status: str, timeout: float = PATIENCE
     ) -> list[NotifiedAlert]:
         """The alerts of this name and status, once there are `count`; AssertionError when they do not come."""
         await eventually(lambda: len(self.notified_of(name, status)) >= count, timeout)
@@ -209,7 +209,7 @@ class World:
         *command: str,
         holds: Callable[[Any], bool],
         watch: Chainwatch | None = None,
-        timeout: float = 60.0,
+        timeout: float = PATIENCE,
     ) -> Any:
         """What a command of a chainwatch that was started prints with `--json`, once that is as it should be."""
         watch = watch or self.watch

@@ -33,8 +33,12 @@ class InvariantError(ValueError):
     """An invariant does not compile; ``problems`` has every reason, by their paths within its table."""
 
     def __init__(self, problems: Sequence[FlowProblem]) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, p.path))}: {p.message}" for p in problems))
+        super().__init__("; ".join(": ".join([*_place(p.path), p.message]) for p in problems))
         self.problems = tuple(problems)
+
+
+def _place(path: KeyPath) -> list[str]:
+    return [".".join(map(str, path))] if path else []
 
 
 def compile_invariant(

@@ -87,6 +87,7 @@ class EventSession:
     message: str
     labels: Mapping[str, str]
     check: OutputCheck | WithdrawalCheck | ProofCheck | BlockCheck | None = None
+    runbook_url: str | None = None
 
 
 def compile_session(name: str, session: Session, layers: Mapping[str, str]) -> Invariant | EventSession:
@@ -134,11 +135,11 @@ def compile_look_up(name: str, one: LookUp) -> EventSession:
     if found is not None:
         address, signatures, check = found
         place = (name, one.layer1, address, signatures)
-        return EventSession(*place, one.severity, 0, ONE_SHOT, one.message, {}, check)
+        return EventSession(*place, one.severity, 0, ONE_SHOT, one.message, {}, check, one.runbook_url)
     session = Session(one.layer, one.heuristic, dict(one.params), message=one.message)
     made = compile_session(name, session, {"layer1": one.layer1, "layer2": one.layer2})
     assert isinstance(made, EventSession)
-    return replace(made, severity=one.severity)
+    return replace(made, severity=one.severity, runbook_url=one.runbook_url)
 
 
 def _events(

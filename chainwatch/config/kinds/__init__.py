@@ -49,6 +49,7 @@ class LookUp:
     params: Mapping[str, Any]
     severity: str
     message: str
+    runbook_url: str | None = None
 
 
 @dataclass(frozen=True)

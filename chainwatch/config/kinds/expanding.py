@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter, ValidationError
+
 from chainwatch.config.errors import key_text
 from chainwatch.config.kinds import Kind, LookUp, kinds
 from chainwatch.config.kinds.parameters import Parameter, Wrong, read_all
@@ -17,12 +19,13 @@ from chainwatch.config.kinds.template import (
     render_text,
 )
 from chainwatch.config.toml_lines import KeyPath
-from chainwatch.config.types import Expected, normal_severity
+from chainwatch.config.types import Expected, WebLink, normal_severity
 from chainwatch.support.spelling import did_you_mean
 
 INVARIANTS, KIND = "invariants", "kind"
-_OF_LOOK_UPS = ("severity", "message")
+_OF_LOOK_UPS = ("severity", "message", "runbook_url")
 """The keys beside the parameters of a kind that becomes a look-up."""
+_LINK: TypeAdapter[str] = TypeAdapter(WebLink)
 _MADE = ("assert", "values")
 """The keys that only the kind itself sets."""
 
@@ -92,6 +95,9 @@ def expand(table: Mapping[str, Any], also: Collection[str]) -> Expanded:
     given = {key: value for key, value in table.items() if key not in kept}
     found, wrong = read_all(kind.parameters, given)
     mistakes += [_mistake(kind, one) for one in wrong]
+    lower, upper = found.get("lower"), found.get("upper")
+    if lower is not None and upper is not None and lower > upper:
+        mistakes.append(Mistake(("upper",), "expected `lower` or more", is_expectation=True))
     if mistakes:
         return Expanded(None, {}, mistakes)
     if kind.look_up is not None:
@@ -124,8 +130,13 @@ def _look_up(kind: Kind, found: Mapping[str, Any], kept: Mapping[str, Any]) -> E
         return Expanded(None, {}, [Mistake(("severity",), f"expected {error}", "", is_expectation=True)])
     if not isinstance(message, str):
         return Expanded(None, {}, [Mistake(("message",), "expected text", "", is_expectation=True)])
+    link = kept.get("runbook_url")
+    try:
+        link = None if link is None else _LINK.validate_python(link)
+    except ValidationError:
+        return Expanded(None, {}, [Mistake(("runbook_url",), "expected a URL", "", is_expectation=True)])
     layers = (found["network"], found.get("l2", found["network"]))
-    made = LookUp(kind.look_up["heuristic"], kind.look_up["layer"], *layers, params, severity, message)
+    made = LookUp(kind.look_up["heuristic"], kind.look_up["layer"], *layers, params, severity, message, link)
     return Expanded(None, {}, [], made)
 
 

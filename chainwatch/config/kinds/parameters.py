@@ -133,6 +133,19 @@ def _texts(value: object) -> list[str]:
     return list(map(_text, items))
 
 
+def _events(value: object) -> list[str]:
+    """Return names of events, or their signatures; values are named after them."""
+    items = _texts(value)
+    if len({event_name(item) for item in items}) < len(items):
+        raise Expected("events of different names")
+    return items
+
+
+def event_name(event: str) -> str:
+    """Return what stands before the signature of ``event``, as letters, digits and `_`."""
+    return re.sub("[^A-Za-z0-9_]", "_", event.partition("(")[0])
+
+
 def _address(value: object) -> str:
     """Return an address with its checksum; the zero address is one here: nobody owns what it owns."""
     if not isinstance(value, str) or not re.fullmatch("0x[0-9a-fA-F]{40}", value):
@@ -241,7 +254,7 @@ TYPES: Mapping[str, Callable[[object], Any]] = {
     "address": _address,
     "addresses": _addresses,
     "text": _text,
-    "texts": _texts,
+    "events": _events,
     "word": _word,
     "integer": _integer,
     "decimals": _decimals,
@@ -260,7 +273,7 @@ WORDS: Mapping[str, str] = {
     "address": "address",
     "addresses": "list of addresses",
     "text": "text",
-    "texts": "list of text",
+    "events": "list of text",
     "word": "32 bytes",
     "integer": "integer",
     "decimals": "integer",

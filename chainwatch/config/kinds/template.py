@@ -9,9 +9,11 @@
 ``{all name: text}``       the same, joined by ``and``
 ``{1.1 name}``             a duration as many times, in whole seconds, rounded up
 ``{len name}``             how many there are in a list
+``{name events}``          of the text of an event, its name alone
 ========================== ============================================================================
 
-A table with ``each = "name"`` stands once for each of a list, under its key (or ``named``) followed by ``_1``, ``_2``, …;
+A table with ``each = "name"`` stands once for each of a list, under its key (or ``named``) followed by ``_1``, ``_2``, …, or
+under what ``named`` makes of it, where that has braces;
 one with ``when`` or ``unless`` only where that parameter is given or not. A condition that names what is not given is left
 out, and so is a key whose whole value is such a parameter. ``target`` becomes ``address`` or ``contract``.
 """
@@ -24,7 +26,7 @@ from contextlib import suppress
 from math import ceil
 from typing import Any
 
-from chainwatch.config.kinds.parameters import Span, text_of
+from chainwatch.config.kinds.parameters import Span, event_name, text_of
 
 _OWN_KEYS = ("each", "named", "when", "unless")
 _JOINED = {"sum": " + ", "all": " and "}
@@ -32,6 +34,7 @@ _LOOP = re.compile(r"(sum|all) ([a-z_]+): ")
 _WHOLE = re.compile(r"\{([a-z_.]+)\}")
 _MULTIPLE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ([a-z_]+)")
 _LENGTH = re.compile(r"len ([a-z_]+)")
+_EVENT = re.compile(r"name ([a-z_]+)")
 _CHOICE = re.compile(r"([a-z_.]+)([?!]) ?")
 
 Scope = Mapping[str, Any]
@@ -118,7 +121,8 @@ def _repeated(key: str, table: Mapping[str, Any], scope: Scope) -> Iterator[tupl
     name = table["each"]
     for index, row in enumerate(scope.get(name, ())):
         places = {**scope.get("#", {}), name: index}
-        yield f"{key}_{index + 1}", {**scope, name: row, "#": places}
+        inner = {**scope, name: row, "#": places}
+        yield render_text(key, inner) if "{" in key else f"{key}_{index + 1}", inner
 
 
 def _stands(table: Mapping[str, Any], scope: Scope) -> bool:
@@ -138,6 +142,8 @@ def _braced(text: str, scope: Scope, number: int | None) -> str:
         return str(ceil(float(multiple[1]) * _lookup(multiple[2], scope).seconds))
     if length := _LENGTH.fullmatch(text):
         return str(len(_lookup(length[1], scope)))
+    if event := _EVENT.fullmatch(text):
+        return event_name(_lookup(event[1], scope))
     if choice := _CHOICE.match(text):
         wanted = choice[2] == "?"
         given = _is_given(choice[1], scope)

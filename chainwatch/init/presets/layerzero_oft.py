@@ -57,7 +57,22 @@ def _invariants(networks: Networks) -> str:
         peers.append(
             invariant_table(f"oft-{network}-peer-{other}", "constant", network=network, **oft, **keys)
         )
-    return "".join(owners + peers)
+    return "".join([*owners, *peers, _backed(networks)])
+
+
+def _backed(networks: Networks) -> str:
+    """Return, to be filled in, that what an adapter holds backs what is minted on all other networks."""
+    home, *others = networks
+    minted = ", ".join(f'{{ network = "{network}", token = "oft" }}' for network in others)
+    return f"""
+# Where the contract on one network is an adapter, which locks an existing token, what it holds backs all that the others
+# have minted: fill in the adapter and its token (none for the native currency), `decimals` where they are not 18, and
+# take away the "#".
+#[invariants.oft-backed]
+#kind = "conservation"
+#locked = [{{ network = "{home}", holder = "0x…", token = "0x…" }}]
+#minted = [{minted}]
+"""
 
 
 PRESET = Preset(

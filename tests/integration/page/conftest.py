@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.support.browsing import DESK, PHONE, Tab, chromium
 from tests.support.served_page import ServedPage, fill, serving_page
+from tests.support.waiting import PATIENCE
 
 Open = Callable[..., Tab]
+
+expect.set_options(timeout=1_000 * PATIENCE)
 
 
 def faults_on_phones(tab: Open, paths: Sequence[str], look: Callable[[Page], None]) -> list[str]:
@@ -44,20 +47,50 @@ def served(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
         yield page
 
 
+class Tabs:
+    """The tabs of one test."""
+
+    def __init__(self, browser: Browser, usual: ServedPage) -> None:
+        self._browser = browser
+        self._usual = usual
+        self._open: list[BrowserContext] = []
+        self._ever: list[Tab] = []
+
+    def open(self, page: ServedPage | None = None, **options: object) -> Tab:
+        """Open a tab, with Playwright's options of a context."""
+        context = self._browser.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
+        context.set_default_timeout(1_000 * PATIENCE)
+        self._open.append(context)
+        self._ever.append(Tab(context, (page or self._usual).url))
+        return self._ever[-1]
+
+    def close(self) -> None:
+        """Close all, before their server ends: they would complain of that."""
+        while self._open:
+            self._open.pop().close()
+
+    @property
+    def complaints(self) -> list[str]:
+        return [complaint for one in self._ever for complaint in one.complaints]
+
+
 @pytest.fixture
-def tab(browser: Browser, served: ServedPage) -> Iterator[Open]:
-    """Open a tab, with Playwright's options of a context; at the end nothing may have gone wrong in any."""
-    opened: list[Tab] = []
-    contexts = []
+def tabs(browser: Browser, served: ServedPage) -> Iterator[Tabs]:
+    """At the end nothing may have gone wrong in any."""
+    opened = Tabs(browser, served)
+    yield opened
+    opened.close()
+    assert opened.complaints == []
 
-    def open_tab(page: ServedPage = served, **options: object) -> Tab:
-        context = browser.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        opened.append(Tab(context, page.url))
-        return opened[-1]
 
-    yield open_tab
-    for context in contexts:
-        context.close()
-    assert [complaint for one in opened for complaint in one.complaints] == []
+@pytest.fixture
+def tab(tabs: Tabs) -> Open:
+    return tabs.open
+
+
+@pytest.fixture
+def acted(tabs: Tabs, tmp_path: Path) -> Iterator[ServedPage]:
+    """The page for one test, which changes what it shows."""
+    with serving_page(tmp_path, fill) as page:
+        yield page
+        tabs.close()

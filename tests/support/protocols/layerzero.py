@@ -28,7 +28,7 @@ OFT = Package(  # the packages of the OFT itself have it as an abstract contract
     "@layerzerolabs/ovault-evm",
     "0.0.6",
     "sha512-NSkA0fOkI0smXHtz3EVMVBzLPnKUiaX4Gd1mV9v18IeG3aZ8Wq9qxd8V7gpJTPFjyT9bIf6KWBdPIdK0jy1Gxw==",
-    ("artifacts/MockOFT.sol/MockOFT.json",),
+    ("artifacts/MockOFT.sol/MockOFT.json", "artifacts/MockOFT.sol/MockOFTAdapter.json"),
 )
 
 PACKET_VERSION = 1
@@ -38,6 +38,7 @@ SUPPLY = 10**24
 VANILLA = 1
 """OmniCounter's message that counts up and does nothing else."""
 
+SET_PEER = "setPeer(uint32,bytes32)"
 PACKET_SENT = "PacketSent(bytes,bytes,address)"
 
 
@@ -104,6 +105,24 @@ class LayerZero:
                 if other is not site:
                     _connect(site, other)
 
+    def put_adapter(self, eid: int) -> str:
+        """Let an adapter that locks one network's token take the place of that token: the token's address.
+
+        The adapter holds what the tokens of the other networks were made with.
+        """
+        site = self.sites[eid]
+        code = bytecodes(OFT)[1]
+        types = "(address,address,address)"
+        adapter = site.chain.deploy(code, types, site.token, site.endpoint, site.chain.account)
+        self.sites[eid] = site._replace(token=adapter)
+        for other in self.sites.values():
+            if other.eid != eid:
+                site.chain.send(adapter, SET_PEER, other.eid, word(other.token))
+                other.chain.send(other.token, SET_PEER, eid, word(adapter))
+                site.chain.send(site.token, "mint(address,uint256)", adapter, SUPPLY)
+        site.chain.send(site.token, "approve(address,uint256)", adapter, SUPPLY)
+        return site.token
+
     def increment(self, origin: int, destination: int) -> Receipt:
         """Sends a message from one app to the other."""
         site, options = self.sites[origin], b"\0\3"
@@ -150,7 +169,7 @@ def packets_in(sent: Receipt) -> list[Packet]:
 
 
 def _deploy(chain: Chain, eid: int, codes: list[bytes]) -> Site:
-    endpoint_code, library_code, counter_code, token_code = codes
+    endpoint_code, library_code, counter_code, token_code, _ = codes
     endpoint = chain.deploy(endpoint_code, "(uint32,address)", eid, chain.account)
     library = chain.deploy(library_code, "(address,address)", endpoint, chain.account)
     chain.send(endpoint, "registerLibrary(address)", library)
@@ -166,5 +185,5 @@ def _connect(site: Site, other: Site) -> None:
     site.chain.send(
         site.endpoint, "setDefaultReceiveLibrary(uint32,address,uint256)", other.eid, site.library, 0
     )
-    site.chain.send(site.counter, "setPeer(uint32,bytes32)", other.eid, word(other.counter))
-    site.chain.send(site.token, "setPeer(uint32,bytes32)", other.eid, word(other.token))
+    site.chain.send(site.counter, SET_PEER, other.eid, word(other.counter))
+    site.chain.send(site.token, SET_PEER, other.eid, word(other.token))

@@ -136,7 +136,7 @@ class Prometheus:
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
             "--web.enable-lifecycle",
-            "--rules.alert.resend-delay=500ms",
+            "--rules.alert.resend-delay=2s",  # an alert ends where none comes within four times of it
             "--log.level=error",
         ]
 

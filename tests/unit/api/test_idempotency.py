@@ -14,6 +14,7 @@ from chainwatch.api.calls import Call
 from chainwatch.operations import access
 from chainwatch.operations.context import Access, Context
 from chainwatch.operations.errors import Invalid
+from tests.support.waiting import PATIENCE
 from tests.unit.api.conftest import Served, Serving
 
 SILENCE = {"match": {"alertname": "A"}, "comment": "work", "lasts": 3600}
@@ -94,14 +95,14 @@ async def test_the_second_of_two_at_once_is_asked_to_wait(
 
     def slow(connection: sa.Connection, context: Context, now: float) -> list[str]:
         begun.set()
-        may_end.wait(20)
+        may_end.wait(2 * PATIENCE)
         return []
 
     monkeypatch.setattr("chainwatch.api.v1.CALLS", (Call("POST", "/v1/slow", slow, "Wait"),))
     async with serving() as served:
         ask = {"json": {}, "headers": {"Idempotency-Key": "one"}}
         first = asyncio.ensure_future(served.ask("POST", "/v1/slow", **ask))
-        await asyncio.to_thread(begun.wait, 20)
+        await asyncio.to_thread(begun.wait, PATIENCE)
         assert (await served.ask("POST", "/v1/slow", **ask))[0] == 409
         may_end.set()
         assert await first == (200, {"rows": []})

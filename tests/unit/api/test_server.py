@@ -154,7 +154,7 @@ async def test_a_connection_that_says_nothing_or_half_a_head_is_closed(
 async def test_a_connection_that_says_nothing_after_a_request_is_closed(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, more: bytes
 ) -> None:
-    monkeypatch.setattr(connection, "IDLE_WITHIN", 0.1)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 1.0)  # the first request must come within it, too
     async with serving() as served:
         answer = await served.send(b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n" + more)
         assert answer.count(b"HTTP/1.1") == 1
@@ -176,8 +176,8 @@ async def test_a_client_that_does_not_read_the_end_of_an_answer_takes_no_place_f
 
     connection_made = connection.Connection.connection_made
     monkeypatch.setattr(connection.Connection, "connection_made", note)
-    monkeypatch.setattr(connection, "READ_WITHIN", 1.0)
-    monkeypatch.setattr(connection, "IDLE_WITHIN", 1.0)
+    monkeypatch.setattr(connection, "READ_WITHIN", 2.0)
+    monkeypatch.setattr(connection, "IDLE_WITHIN", 2.0)
     monkeypatch.setattr(connection, "usable_connections", lambda: 1)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)

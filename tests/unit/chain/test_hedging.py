@@ -125,7 +125,7 @@ async def test_who_hangs_proves_itself_by_what_it_hung_at(
 
 async def test_a_timeout_is_not_made_good_by_the_chain_id(nodes: list[FakeNode]) -> None:
     nodes[0].fail("eth_getBlockByNumber", *HANG)
-    settings = network_settings(nodes[0].http_url, nodes[1].http_url, request_timeout="200ms")
+    settings = network_settings(nodes[0].http_url, nodes[1].http_url, request_timeout="2s")
     async with open_pool(settings) as pool:
         await pool.all_tried()
         assert await pool.ask(block) == "net[1]"

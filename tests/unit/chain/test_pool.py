@@ -141,9 +141,9 @@ async def test_an_endpoint_with_an_old_head_is_frozen_asked_last_and_down_after_
 async def test_a_slow_endpoint_is_frozen_and_probed_until_it_is_quick_again(
     nodes: list[FakeNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(member, "FROZEN_LATENCY", 0.15)
+    monkeypatch.setattr(member, "FROZEN_LATENCY", 0.6)
     monkeypatch.setattr(member, "PROBE_EVERY", 0.05)
-    nodes[0].fail("eth_getBlockByNumber", "late", 0.3, times=1)
+    nodes[0].fail("eth_getBlockByNumber", "late", 0.9, times=1)
     async with open_pool(network_settings(*[node.http_url for node in nodes])) as pool:
         await pool.all_tried()
         await pool.ask(Endpoint.head)

@@ -227,7 +227,7 @@ def test_an_incident_is_printed_as_markdown_with_everything_in_order(
         manager.apply(connection, ends, T0 + 601)
     assert shell.run("incident", "1", "--note", "the relayer was down", "--author", "ben").exit_code == 0
     page = shell.run("incident", "1").output
-    lines = [line for line in page.splitlines() if line.startswith("- 2026")]
+    lines = [line for line in page.splitlines() if line.startswith("- 20")]
     notified = [
         "**acknowledged**",
         "**delivered** notification 1 to ops (2 firing) delivered after 1.5 s",

@@ -77,9 +77,17 @@ def test_what_is_not_expected_is_compared_with_what_was_accepted(name: str) -> N
         events = {target: "bridge", "events": ["Received", "Sent"]}
         both = compiled(name, **{**kind.example, **events})
         assert both.condition.source.endswith(
-            "changes_1 <= accepted.changes_1 and changes_2 <= accepted.changes_2"
+            "seen_Received <= accepted.seen_Received and seen_Sent <= accepted.seen_Sent"
         )
         assert len([value for value in both.values if value.trigger is not None]) == 2
+
+
+def test_what_is_seen_of_events_is_called_after_them() -> None:
+    event = "Sent(bytes32,uint256,address,uint256)"
+    made = compiled("paused", network="ethereum", contract="bridge", events=[event])
+    assert [value.name for value in made.values] == ["paused", "seen_Sent"]
+    with pytest.raises(ConfigError, match=r"i\.events: expected events of different names"):
+        compiled("paused", network="ethereum", contract="bridge", events=["Sent", event])
 
 
 def test_a_switch_with_an_argument_is_read_with_it() -> None:
@@ -115,7 +123,14 @@ def test_what_events_claim_is_looked_up_with_pessimisms_parameters(
     assert (made.heuristic, made.params, made.severity) == (heuristic, params, "P1")
     assert compile_look_up("i", made).network == ("base" if kind == "sent_withdrawals" else "ethereum")
     assert set(plan.watches) == {"ethereum", "base"}
-    for wrong in ({"l2": "bas"}, {"severity": "urgent"}, {"every": "5m"}, {"message": 5}):
+    for wrong in (
+        {"l2": "bas"},
+        {"severity": "urgent"},
+        {"every": "5m"},
+        {"message": 5},
+        {"runbook_url": "wiki"},
+        {"runbook_url": 5},
+    ):
         (name,) = wrong
         with pytest.raises(ConfigError, match=rf"invariants\.i\.{name}: "):
             make_plan(read_dict({"networks": NETWORKS, "invariants": {"i": {**table, **wrong}}}))
@@ -188,6 +203,7 @@ def test_what_stands_beside_the_parameters_replaces_what_the_kind_says() -> None
         ({"values": {}}, r"i\.values: the kind balance has values of its own"),
         ({"lower": -1}, r"i\.lower: expected an amount in whole tokens"),
         ({"lower": True}, r"i\.lower: expected an amount"),
+        ({"lower": "2.5", "upper": "2.25"}, r"i\.upper: expected `lower` or more"),
         ({"lower": 1e300}, r"i\.lower: expected an amount"),
         ({"decimals": 78}, r"i\.decimals: expected a number of decimals from 0 to 77, found 78"),
         ({"address": "${SECRET}"}, r"i\.address: expected an address.*found the value of \$\{SECRET\}"),

@@ -21,6 +21,7 @@ from chainwatch.invariants.claims import NoClaim, read_claims
 from chainwatch.invariants.fingerprints import fingerprints
 from chainwatch.model import Header
 from chainwatch.plan import Plan, make_plan
+from tests.support.waiting import PATIENCE
 from tests.unit.invariants.test_checker import FLOOR, NETWORKS, SAFE
 
 DOCUMENT = json.dumps(
@@ -143,7 +144,7 @@ async def test_documents_are_bounded_and_asked_for_blocks_of_now_only(
 
     app = web.Application()
     app.router.add_get("/{any}", answer)
-    monkeypatch.setattr(claims, "PATIENCE", 2.0)
+    monkeypatch.setattr(claims, "PATIENCE", PATIENCE)  # nothing hangs here
     async with TestServer(app) as server:
 
         def at(path: str, private: int = 1) -> StateRead:

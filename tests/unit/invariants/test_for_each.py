@@ -229,7 +229,7 @@ NAMED: dict[str, Any] = {
 
 def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_database: Database) -> None:
     with suppress(Undo), shared_database.transaction() as connection:
-        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["usdc"]}}))
+        chains = Chains(connection, plan_of(named=NAMED, floor={**NAMED, "for_each": {"x": ["USD Coin"]}}))
 
         def answer(name: str, _block: int) -> dict[str, Any]:
             return {"x": HOSTILE} if name == "named:*" else {"funds": 1}
@@ -238,7 +238,7 @@ def test_any_texts_that_a_contract_lists_are_elements_of_their_own(shared_databa
         for _ in range(2):
             chains.answer(answer)
         found = {(s.labels["invariant"], s.labels["x"], s.labels.get("y")) for s in chains.alerts.signals}
-        assert found == {("floor", "usdc", None)} | {
+        assert found == {("floor", "USD Coin", None)} | {
             ("named", x, y) for x in HOSTILE for y in ("b", "b,c", "c")
         }
         raise Undo
@@ -269,6 +269,17 @@ def test_an_element_that_makes_no_valid_invariant_is_an_alert_until_it_is_gone(
         ("InvariantUnread", "named", hostile, ""),
         ("InvariantUnread", "named", hostile, "no longer listed"),
         ("InvariantViolated", "named", "dai", ""),
+    ]
+    chains.mine(4)
+    answer([hostile, "dai"])
+    other = Chains(connection, plan_of(named={**poor, "severity": "P0"}))
+    other.mine(5)
+    for number in (6, 7):
+        other.mine(number)
+    of_hostile = [s for s in other.alerts.signals if s.labels["x"] == hostile]
+    assert [(s.labels["severity"], s.reason) for s in of_hostile] == [
+        ("P1", "configuration changed"),
+        ("P0", ""),
     ]
     unread = next(s for s in chains.alerts.signals if s.labels["x"] == hostile)
     assert "has quotes or a backslash" in unread.annotations["description"]
@@ -448,3 +459,17 @@ def test_a_list_of_the_file_wins_over_one_that_was_made(connection: sa.Connectio
     chains = Chains(connection, plan_of(rich={**RICH, "for_each": {"owner": [first]}}))
     step(chains, 1, [], [first, second])
     assert raised(chains) == [(first, 1_010, None, "")]
+
+
+def test_an_alert_of_one_that_is_replaced_goes_on_while_it_is_broken_whatever_for_says(
+    connection: sa.Connection,
+) -> None:
+    made = Made(connection)
+    for number, funds in ((1, 10), (2, 9), (3, 9), (4, 9), (5, 9), (6, 10), (7, 9), (8, 9)):
+        if number in (1, 4):
+            made.put({**FLOOR, "for": "1m"} if number == 4 else FLOOR, "poor")
+        made.chains.step(number, funds)
+    found = [
+        (one.ends_at, one.reason) for one in made.chains.alerts.signals if one.labels["invariant"] == "poor"
+    ]
+    assert found == [(None, ""), (None, ""), (1_060, "holds again")]

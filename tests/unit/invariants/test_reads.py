@@ -91,10 +91,15 @@ async def test_a_replay_gives_up_what_no_endpoint_has_even_of_new_blocks(of_hist
     assert "missing trie node" in str(of_history.wanted["floor", 5].error)
 
 
+def give_up_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a read may take at first: what is not to hang must be answered within."""
+    for module in (retries, live_reads):
+        monkeypatch.setattr(module, "FIRST_TIMEOUT", seconds)
+
+
 @pytest.fixture
 async def reader(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
-    for module in (retries, live_reads):
-        monkeypatch.setattr(module, "FIRST_TIMEOUT", 1.5)
+    give_up_after(PATIENCE, monkeypatch)
     monkeypatch.setattr(live_reads, "GRACE", PATIENCE)
     monkeypatch.setattr(live_reads, "PATIENCE", 0.02)
     chain = FakeChain()
@@ -183,7 +188,8 @@ async def test_a_value_that_cannot_be_parsed_for_any_reason_hides_no_other(
     assert some.wanted["slot", 5].error == "slot: cannot be read (OverflowError)"
 
 
-async def test_a_read_that_hangs_delays_another_once(reader: Reader) -> None:
+async def test_a_read_that_hangs_delays_another_once(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_up_after(2.5, monkeypatch)
     reader.node.fail("eth_getStorageAt", "hang", times=None)
     found, failed = await reader.read(5)
     assert found == [("floor", 5)]
@@ -197,8 +203,10 @@ async def test_a_read_that_hangs_delays_another_once(reader: Reader) -> None:
 async def test_what_was_slow_is_read_beside_others_again_once_it_is_not(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    give_up_after(2.5, monkeypatch)
     fault = reader.node.fail("eth_getStorageAt", "hang", times=None)
     assert (await reader.read(5))[0] == [("floor", 5)]
+    give_up_after(PATIENCE, monkeypatch)
     reader.node.faults.remove(fault)
     monkeypatch.setattr(live_reads, "SLOW", PATIENCE)  # what a loaded machine takes
     found: list[tuple[str, int]] = []
@@ -211,6 +219,41 @@ async def test_what_was_slow_is_read_beside_others_again_once_it_is_not(
     posts = reader.node.posts
     assert (await reader.read(7))[0] == [("floor", 7), ("slot", 7)]
     assert reader.node.posts == posts + 1
+
+
+async def test_nothing_is_read_apart_where_all_is_slow(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The endpoint or this machine is slow then, and more requests would make that worse."""
+    give_up_after(2.5, monkeypatch)
+    monkeypatch.setattr(live_reads, "SLOW", 0.0)
+    reader.node.fail("eth_getStorageAt", "hang", times=1)
+    assert sorted((await reader.read(5))[0]) == [("floor", 5), ("slot", 5)]
+    give_up_after(PATIENCE, monkeypatch)
+    posts = reader.node.posts
+    assert sorted((await reader.read(6))[0]) == [("floor", 6), ("slot", 6)]
+    assert reader.node.posts == posts + 1
+
+
+async def test_what_was_slow_is_read_beside_others_again_though_the_endpoint_stays_slow(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_up_after(2.5, monkeypatch)
+    fault = reader.node.fail("eth_getStorageAt", "hang", times=None)
+    assert (await reader.read(5))[0] == [("floor", 5)]
+    give_up_after(PATIENCE, monkeypatch)
+    reader.node.faults.remove(fault)
+    reader.node.fail("*", "late", 0.3, times=None)
+    monkeypatch.setattr(live_reads, "SLOW", 0.1)
+    async with asyncio.timeout(PATIENCE):
+        for number in range(6, 20):
+            reader.now += retries.LONGEST_WAIT
+            posts = reader.node.posts
+            found, _ = await reader.read(number)
+            if {("floor", number), ("slot", number)} <= {*found} and reader.node.posts == posts + 1:
+                break
+        else:
+            pytest.fail("it is read apart for ever")
 
 
 async def test_only_endpoints_that_answer_give_an_old_block_up(reader: Reader) -> None:

@@ -230,6 +230,7 @@ def test_what_the_file_has_looked_up_is_checked_live_only_and_ends_with_its_tabl
         for number, name in enumerate(("alpha", "beta"), 1)
     }
     roots = {"kind": "output_roots", "network": "alpha", "l2": "beta", "contract": SAFE}
+    roots["runbook_url"] = "https://example.org/roots"
     plan = make_plan(read_dict({"networks": networks, "invariants": {"roots": roots}}))
     chains = Watched(connection, plan)
     chains.mine(1)
@@ -244,6 +245,7 @@ def test_what_the_file_has_looked_up_is_checked_live_only_and_ends_with_its_tabl
     (signal,) = chains.alerts.signals
     assert signal.labels["severity"] == "P0"
     assert "not that of its block; block 2 of alpha" in signal.annotations["description"]
+    assert signal.annotations["runbook_url"] == "https://example.org/roots"
     assert InvariantChecker.of(plan, by_clock=False).definitions.load(connection).sessions == {}
 
     without = make_plan(read_dict({"networks": networks, "pessimism": {"layer1": "alpha"}}))

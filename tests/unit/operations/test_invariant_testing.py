@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chainwatch.config import read_dict
+from chainwatch.init.presets import abi_text
 from chainwatch.operations import invariant_testing
 from chainwatch.operations.errors import NotFound
 from chainwatch.operations.invariant_testing import InvariantTest, read_now
@@ -46,6 +48,30 @@ async def test_a_block_that_is_not_there_yet_is_named_beside_the_newest(node: Fa
     assert (found.holds, found.error) == (None, "alpha: there is no block 21 yet: the newest is 20")
     assert (await read_from(node.http_url, at=20)).holds is True
     assert (await read_from(node.http_url, at=0)).blocks == {"alpha": 0}
+
+
+async def test_what_is_read_is_shown_beside_what_only_stored_events_say(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    (tmp_path / "safe.json").write_text(abi_text("safe"))
+    seen = {"network": "alpha", "contract": "safe", "event": "AddedOwner", "within": "5m"}
+    tables = {
+        "both": {"values": FLOOR["values"] | {"seen": seen}, "assert": "funds >= 0 and seen <= 0"},
+        "events": {"values": {"seen": seen}, "assert": "seen <= 0"},
+    }
+    plan = make_plan(
+        read_dict(
+            {
+                "networks": {"alpha": {"chain_id": 1, "rpc": [node.http_url], "multicall": ""}},
+                "contracts": {"safe": {"abi": str(tmp_path / "safe.json"), "address": {"alpha": SAFE}}},
+                "invariants": tables,
+            }
+        )
+    )
+    found = await read_now(plan, "both")
+    assert (found.values.split(" = ")[0], "seen" in found.values, found.holds) == ("funds", False, None)
+    assert str(found.error).startswith("seen: counted of what is stored")
+    assert str((await read_now(plan, "events")).error).startswith("events counts what is stored")
 
 
 async def test_a_state_that_nodes_have_dropped_takes_an_archive_node(node: FakeNode) -> None:

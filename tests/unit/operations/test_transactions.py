@@ -118,7 +118,11 @@ async def test_an_endpoint_that_fails_is_not_overruled_by_one_that_does_not_know
 
 
 @pytest.mark.parametrize("fault", ["html", "{}", "cut", "close", "hang"])
-async def test_a_node_that_fails_is_named_with_a_remedy(tmp_path: Path, fault: str) -> None:
+async def test_a_node_that_fails_is_named_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    if fault == "hang":
+        monkeypatch.setattr(transactions, "PATIENCE", 1.0)
     async with ReceiptNode(receipt(sent())) as node:
         node.faults.append(Fault("eth_getTransactionReceipt", fault, times=None))
         with pytest.raises(Conflict, match="chainwatch check --online"):

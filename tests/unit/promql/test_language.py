@@ -149,6 +149,27 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
         ("sum(1, 2)", 1, 1, "expected 1 argument"),
         ("round(up, 1, 2)", 1, 1, "expected 1 to 2 argument(s)"),
         ("up[5m", 1, 6, "unexpected end of input in range"),
+        ("deriv(up[5m] smoothed)", 1, 7, "can only be used with: delta, increase, rate - not with deriv"),
+        (
+            "sum_over_time(up[5m] anchored)",
+            1,
+            15,
+            "changes, delta, increase, rate, resets - not with sum_over_time",
+        ),
+        ("changes(up[5m] smoothed)", 1, 9, "smoothed modifier can only be used with"),
+        ("up anchored", 1, 4, "anchored modifier can only be used with range selectors"),
+        ("rate(up[5m:] smoothed)", 1, 14, "smoothed modifier can only be used with selectors"),
+        ("rate(up[5m] smoothed anchored)", 1, 22, "anchored and smoothed modifiers cannot be used together"),
+        ("rate(up smoothed[5m])", 1, 17, "ranges only allowed for vector selectors"),
+        ("sum(up) smoothed", 1, 9, "smoothed modifier can only be used with selectors"),
+        ("up + fill(0) 1", 1, 4, "filling in missing series only allowed between instant vectors"),
+        ("up + on(a) fill(0) 1", 1, 4, "vector matching only allowed between instant vectors"),
+        ("up or fill(0) up", 1, 7, "filling in missing series not allowed for set operators"),
+        ("up + fill() up", 1, 11, 'unexpected ")" in fill modifier, expected number'),
+        ("up + fill(up) up", 1, 11, 'unexpected identifier "up" in fill modifier, expected number'),
+        ("up + fill(1, 2) up", 1, 12, 'unexpected "," in fill modifier, expected ")"'),
+        ("up + fill(0) fill_left(1) up", 1, 14, 'unknown function with name "fill_left"'),
+        ("up + fill_left(0) fill_left(1) up", 1, 19, 'unknown function with name "fill_left"'),
         ("é", 1, 1, "unexpected character"),
         ("'a", 1, 1, "unterminated quoted string"),
         ("1.2.3", 1, 1, "bad number or duration syntax"),
@@ -171,12 +192,13 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ('timeseries_gen("up")', "timeseries_gen"),
         ("up </ 5", "</"),
         ("integral(up[5m])", "integral"),
-        ("up[5m + 1m]", "durations"),
-        ("up offset (1m * 2)", "durations"),
-        ("up[step()]", "durations"),
-        ("rate(up[5m] anchored)", "anchored"),
-        ("up smoothed", "smoothed"),
-        ("up + fill(0) down", "fill"),
+        ("up[step()]", "step"),
+        ("up[1m + (RANGE() - 5)]", "RANGE"),
+        ("up offset -step()", "step"),
+        ("up offset (max(step(), 1m))", "max"),
+        ("up[5m] anchored", "anchored"),
+        ("max_over_time(up[5m::1m])", "::"),
+        ("max_over_time(up[5m::])", "::"),
         ("holt_winters(up[5m], 0.5, 0.5)", "double_exponential_smoothing"),
         ('up{a="b" or c="d"}', "or"),
     ],
@@ -184,6 +206,58 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
 def test_refuses_by_name_what_it_does_not_support(text: str, name: str) -> None:
     with pytest.raises(Unsupported, match=name):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("m[5m + 1m]", "m[6m]"),
+        ("m[-5m+35m]", "m[30m]"),
+        ("m[2m*(10+5)]", "m[30m]"),
+        ("m[1h30m % 1h]", "m[30m]"),
+        ("m[1h/2/2]", "m[15m]"),
+        ("m[60*30]", "m[30m]"),
+        ("m[10 - 4 - 3]", "m[3s]"),
+        ("m[2^3^0]", "m[2s]"),
+        ("m[-2^2 + 5]", "m[1s]"),
+        ("m[(5m)]", "m[5m]"),
+        ("m[0.0019 + 0]", "m[1ms]"),
+        ("m[29s+1s:5s+5s]", "m[30s:10s]"),
+        ("m[1m:2*10] offset (1m - 2m)", "m[1m:20s] offset -1m"),
+        ("m offset -(2 * 1m)", "m offset -2m"),
+        ("m offset (1m) * 2", "m offset 2m"),
+        ("m offset -(1m) * 2", "(m offset -1m) * 2"),
+        ("m offset 100 + 2", "(m offset 100) + 2"),
+        ("m offset -2 ^ 2", "(m offset -2) ^ 2"),
+        ("m[+5m] @ 10", "m[5m] @ 10"),
+    ],
+)
+def test_durations_are_computed(text: str, plain: str) -> None:
+    assert parse(text).root == parse(plain).root
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "reason"),
+    [
+        ("m[5m - 5m]", 3, "duration must be greater than 0"),
+        ("m[5m / 0]", 6, "division by zero"),
+        ("m[5m % (1 - 1)]", 6, "modulo by zero"),
+        ("m[9^9^9]", 3, "duration is out of range"),
+        ("m[(-1)^0.5]", 3, "duration is out of range"),
+        ("m[5m + up]", 8, 'unexpected identifier "up" in range, expected number or duration'),
+        ("m[5m up]", 6, 'unexpected identifier "up" in range, expected "]"'),
+        ("m[(5m]", 6, 'unexpected "]" in range, expected ")"'),
+        ("m offset (5m", 13, "unclosed left parenthesis"),
+        (f"m[{'-' * 50_000}5m]", 1, "nested too deep"),
+        (f"m[{'(' * 50_000}5m]", 1, "nested too deep"),
+        (f"m[{'1^' * 20_000}5m]", 1, "nested too deep"),
+    ],
+)
+def test_durations_that_cannot_be_computed_are_refused(text: str, column: int, reason: str) -> None:
+    with pytest.raises(ParseError) as caught:
+        parse(text)
+    assert reason in caught.value.reason
+    assert caught.value.column == column
 
 
 def test_no_number_is_too_long_to_read() -> None:

@@ -180,6 +180,12 @@ def test_takes_the_manifests_of_prometheus_operator() -> None:
     assert [rule.query.text for rule in group.rules] == ["queue_depth > 5"]
 
 
+def test_takes_what_manifests_say_for_thanos_alone() -> None:
+    further = "  - name: g\n    partial_response_strategy: warn\n"
+    (group,) = read_rule_file(_MANIFEST.replace("  - name: g\n", further).replace("queue_depth >", "1"))
+    assert [rule.query.text for rule in group.rules] == ["1"]
+
+
 def test_reports_mistakes_in_manifests_with_their_places() -> None:
     with pytest.raises(RuleFileError) as caught:
         read_rule_file(_MANIFEST + "  other: 1\nstatus: {}\n---\nkind: PrometheusRule\n")

@@ -388,6 +388,7 @@ async def test_a_delivery_that_never_ends_is_cut_off_and_made_again(
             nonlocal calls
             calls += 1
             if calls == 1:
+                monkeypatch.setattr(attempts, "SEND_WITHIN", PATIENCE)
                 await asyncio.Event().wait()
             return await super().send(message)
 

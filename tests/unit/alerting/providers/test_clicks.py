@@ -247,7 +247,8 @@ async def test_a_slack_that_never_greets_is_an_error_too(
     slack_app: SlackApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, providers, _ = slack_app
-    monkeypatch.setattr(slack_socket, "CONNECT_WITHIN", 0.1)
+    monkeypatch.setattr(slack_socket, "CONNECT_WITHIN", 1.5)
+    monkeypatch.setattr(slack_socket, "FAILURES_MAX", 2)
     server.greeting = []
     async with listening(providers, People()) as task:
         with pytest.raises(DeliveryError, match="greeting"):
