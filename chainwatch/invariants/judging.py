@@ -17,16 +17,13 @@ from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import KeptTransfers
+from chainwatch.invariants.raising import HOLDS, READ, end, raise_alert
 from chainwatch.invariants.superfluous import KEPT, read_for_alone, superfluous
-from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import invariant_breaches, invariants
 from chainwatch.store.invariant_breaches import Breach
 from chainwatch.store.invariants import Check, Place, RaisedAlert, Reading
-
-HOLDS, READ = "holds again", "read again"
-"""Why alerts of invariants end."""
 
 ERROR_MAX = 300
 SPARE = 8
@@ -355,32 +352,6 @@ def _note_breach(work: Work, alert: RaisedAlert, invariant: Invariant, held: Che
     invariant_breaches.save(work.connection, breach)
     if not breach.is_searched:
         work.wanted.add((INVARIANTS, alert.network))
-
-
-def raise_alert(work: Work, alert: RaisedAlert) -> None:
-    """Store and signal that ``alert`` fires."""
-    invariants.save_raised(work.connection, alert)
-    work.signals.append(Signal(alert.labels, alert.starts_at, alert.annotations, source="invariant"))
-
-
-def end(work: Work, alert: RaisedAlert, at: int, reason: str) -> None:
-    """Signal that ``alert`` has ended ``at`` (chain time)."""
-    invariants.drop_raised(work.connection, alert)
-    ends_at = max(alert.starts_at, at)
-    if alert.condition == VIOLATED:
-        place = (alert.name, alert.network, alert.block)
-        invariant_breaches.end(work.connection, place, ends_at, reason, is_over=reason != HOLDS)
-    work.signals.append(
-        Signal(alert.labels, alert.starts_at, alert.annotations, ends_at, reason, source="invariant")
-    )
-
-
-def end_all(work: Work, reasons: Mapping[str, str]) -> None:
-    """End all alerts of invariants; ``reasons`` are by the invariants' names."""
-    raised = invariants.raised_of(work.connection, list(reasons))
-    for name, reason in reasons.items():
-        for alert in raised.get(name, {}).values():
-            end(work, alert, max(work.chain_time, work.latest_seen), reason)
 
 
 def _needed(checks: Sequence[Check], standing: Standing) -> set[tuple[str, int]]:

@@ -1,11 +1,11 @@
 """The short form of `scripts/soak`."""
 
-import random
 from pathlib import Path
 
 import pytest
 
 from tests.support import soak
+from tests.support.examples import any_seed
 
 pytestmark = pytest.mark.anvil
 
@@ -19,7 +19,7 @@ async def test_after_reorgs_freezes_spoilt_answers_and_kills_the_store_is_the_ch
     monkeypatch.setattr(soak, "FREEZE", 1 / 60)
     monkeypatch.setattr(soak, "RESTART", 1 / 100)
     monkeypatch.setattr(soak, "FAULTY", 0.1)
-    seed = random.randrange(2**32)
+    seed = any_seed()
     print(f"seed {seed}")  # shown when the test fails
     counts = await soak.soak(tmp_path, anvil_binary, SECONDS, seed)
     assert counts.logs > 50

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chainwatch.api import openapi_samples, reads, root, samples
+from chainwatch.api import identity, openapi_samples, reads, root, samples
 from chainwatch.api.calls import LIMIT_MAX
 from chainwatch.api.ingestion import WRITE
 from chainwatch.api.prometheus.paths import PREFIX, QUERY_PATHS
@@ -69,13 +69,14 @@ async def test_what_has_not_changed_is_not_sent_again(serving: Serving) -> None:
 async def test_many_clients_cost_one_read_until_something_is_committed(
     serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "SHARED_FOR", 60.0)
+    monkeypatch.setattr(reads, "SHARED_FOR", 600.0)
+    monkeypatch.setattr(identity, "CALLERS_FRESH_FOR", 600.0)
     async with serving() as served:
 
         async def ask(path: str) -> Any:
             return await served.get(path)
 
-        await ask("/v1/flows")  # who may call is read, too, from time to time
+        await ask("/v1/flows")  # who may call is read, too
         before = counted_reads()
         asked = await asyncio.gather(
             *(ask("/v1/alerts") for _ in range(20)), *(ask("/v1/queue") for _ in range(20))
