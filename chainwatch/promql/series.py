@@ -161,7 +161,8 @@ def passing(
 ) -> list[S]:
     """Return the series that pass all matchers. A pattern is asked once for each value of its label.
 
-    Raises ``LimitExceeded`` where patterns take more than ``PATTERN_SECONDS`` of processor time: RE2 bounds their memory, not their time.
+    Raises ``LimitExceeded`` where patterns take more than ``PATTERN_SECONDS`` of processor time: RE2 bounds their memory,
+    not their time.
     """
     until = clock() + PATTERN_SECONDS
     simple = [matcher for matcher in matchers if not matcher.size]
