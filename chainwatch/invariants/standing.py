@@ -39,14 +39,15 @@ def held_before(checks: Sequence[Check], since: Checked) -> Check | None:
 
 def needed(checks: Sequence[Check], standing: Standing) -> set[tuple[str, int]]:
     """Return the networks and blocks of the checks by which an invariant stands."""
-    needed = [
+    noted = [
         one for one in (standing.latest, standing.broken_since, standing.unread_since) if one is not None
     ]
-    found = {(one.network, one.block) for one in needed}
+    found = {(one.network, one.block) for one in noted}
     if standing.broken_since is not None and (held := held_before(checks, standing.broken_since)) is not None:
         found.add((held.network, held.block))
     return found
 
 
 def checked(check: Check) -> Checked:
+    """Return a stored check as it is judged."""
     return Checked(check.network, check.block, check.timestamp, check.holds, check.error)
