@@ -43,9 +43,7 @@ class Together:
             self._again_at = self._now() + AGAIN_AFTER
         if not self.size:
             return False
-        if self._present_from is not None and block >= self._present_from:
-            return True
-        return not self._is_absent
+        return self.was_present(block) or not self._is_absent
 
     def is_apart(self, call: Hashable) -> bool:
         """Return whether ``call`` is to be made alone."""
@@ -56,11 +54,13 @@ class Together:
         if self._present_from is None or block < self._present_from:
             self._present_from = block
 
-    def note_absent(self, block: int) -> None:
-        """Note that there is no such contract at ``block``."""
+    def was_present(self, block: int) -> bool:
+        """Return whether the contract has answered at ``block`` or before: it is there, as it cannot destroy itself."""
+        return self._present_from is not None and self._present_from <= block
+
+    def note_absent(self) -> None:
+        """Note that there is no such contract at a block at which it was not known to be."""
         self._is_absent = True
-        if self._present_from is not None and self._present_from <= block:
-            self._present_from = None
 
     def note_failed(self, failed: Collection[Hashable], culprits: Collection[Hashable]) -> None:
         """Note that the calls ``failed`` together, of which alone only ``culprits`` fail.

@@ -18,6 +18,7 @@ from chainwatch.chain import account_wire, limits, multicall, wire
 from chainwatch.chain.errors import (
     AnswerTooBig,
     ExecutionFailed,
+    MalformedAnswer,
     NodeError,
     NoRoomForAnswer,
     NotThere,
@@ -300,7 +301,11 @@ def _joined_outcomes(
     try:
         *each, shown = multicall.decode(returned, len(reads) + 1)
     except ValueError:  # there is no such contract at this block, or it is another one
-        endpoint.together.note_absent(question.block.number)
+        if endpoint.together.was_present(question.block.number):
+            raise MalformedAnswer(
+                endpoint.name, "returned no results from Multicall3, which has given some"
+            ) from None
+        endpoint.together.note_absent()
         return nothing
     endpoint.together.note_present(question.block.number)
     had_enough = probe.shows_enough(*shown)

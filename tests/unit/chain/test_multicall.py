@@ -74,7 +74,7 @@ async def test_blocks_before_the_contract_was_deployed_hold_none_that_come_after
     together = Together()
     assert together.is_possible(100)
     together.note_present(100)
-    together.note_absent(50)
+    together.note_absent()
     assert [together.is_possible(block) for block in (50, 99, 100, 101)] == [False, False, True, True]
 
 

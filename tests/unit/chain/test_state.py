@@ -367,6 +367,27 @@ async def test_a_multicall_that_knows_no_balances_makes_none_zero() -> None:
     assert found == expected(chain, 9)[:2]
 
 
+async def test_an_endpoint_that_loses_a_multicall_that_it_had_gives_no_contract_an_empty_result(
+    chain: FakeChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain.has_multicall = True
+    monkeypatch.setattr(state, "probes", lambda _: (Probe(ADDRESS, b"", lambda _done, _returned: True),))
+    settings = partial(observing.network_settings, multicall=MULTICALL)
+    wanted: list[Read] = [CALL, Balance(ADDRESS)]
+    async with FakeNode(chain) as liar, FakeNode(chain) as honest:
+        async with open_pool(settings(liar.http_url)) as pool:
+            assert await read_state(pool, header(chain, 9), wanted) == expected(chain, 9)[:2]
+            liar.fail("eth_call", "result", "0x", times=None)
+            with pytest.raises(errors.MalformedAnswer, match="Multicall3"):
+                await read_state(pool, header(chain, 10), wanted)
+        liar.faults.clear()
+        async with open_pool(settings(liar.http_url, honest.http_url)) as pool:
+            assert await read_state(pool, header(chain, 9), wanted) == expected(chain, 9)[:2]
+            liar.fail("eth_call", "result", "0x", times=None)
+            for number in range(10, 20):
+                assert await read_state(pool, header(chain, number), wanted) == expected(chain, number)[:2]
+
+
 async def test_as_many_endpoints_must_agree_on_state_as_are_configured(chain: FakeChain) -> None:
     async with FakeNode(chain) as node, FakeNode(chain) as liar, FakeNode(chain) as third:
         liar.fail("eth_getBalance", "result", "0x1", times=None)
