@@ -1,8 +1,9 @@
 """Fixtures that several folders of tests share: databases and nodes, real ones."""
 
+import gc
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.support.anvil import Anvil, AnvilError, find_or_install
 from tests.support.examples import choose_examples
 from tests.support.missing import missing
 from tests.support.postgres import PostgresError, PostgresServer
+from tests.support.storing import remember_statements
 
 choose_examples()
 
@@ -34,6 +36,8 @@ def _configure_for_a_test(**settings: Any) -> None:
 
 vars(structlog)["configure"] = _configure_for_a_test
 
+remember_statements()
+
 
 @pytest.fixture(autouse=True)
 def _logging_is_put_back() -> Iterator[None]:
@@ -50,21 +54,34 @@ def _logging_is_put_back() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--quick`, for `scripts/test --quick`."""
-    parser.addoption("--quick", action="store_true", help="leave out what needs PostgreSQL or anvil")
+    parser.addoption(
+        "--quick", action="store_true", help="leave out what is slow, or needs PostgreSQL or anvil"
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Have no garbage looked for among thousands of tests, which all stay: that was a fifth of the time to collect them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, keep the tests that need no server, and try fewer examples of each property."""
+    """With `--quick`, keep the tests that need no server and are not slow, and try fewer examples of each property."""
     if not config.getoption("--quick"):
         return
-    slow = [item for item in items if _needs_a_server(item)]
+    slow = [item for item in items if item.get_closest_marker("slow") or _needs_a_server(item)]
     config.hook.pytest_deselected(items=slow)
     items[:] = [item for item in items if item not in set(slow)]
     for item in items:
         test = getattr(item, "obj", None)
         usual = getattr(test, "_hypothesis_internal_use_settings", None)
         if usual is not None:
-            fewer = hypothesis.settings(usual, max_examples=max(5, usual.max_examples // 4))
+            fewer = hypothesis.settings(usual, max_examples=max(5, usual.max_examples // 10))
             test._hypothesis_internal_use_settings = fewer  # type: ignore[union-attr]
 
 
@@ -112,7 +129,14 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
-    """The URL of a fresh PostgreSQL database."""
+    """The URL of a PostgreSQL database as chainwatch has just made it: most tests' first step would be to make it so."""
+    with postgres_server.prepared() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of a PostgreSQL database without any table."""
     with postgres_server.database() as url:
         yield url
 
@@ -121,6 +145,15 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of an SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'chainwatch.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a database without any table, of each kind."""
+    url: str = request.getfixturevalue(
+        {"sqlite": "sqlite_url", "postgres": "empty_postgres_url"}[request.param]
+    )
+    return url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple, get_type_hints
 
 import msgspec
@@ -51,13 +51,7 @@ class Call(NamedTuple):
     @property
     def arguments(self) -> type[msgspec.Struct]:
         """The arguments that a request gives, as a struct with the operation's types and defaults."""
-        hints = get_type_hints(self.operation)
-        fields: list[Any] = []
-        for name, parameter in inspect.signature(self.operation).parameters.items():
-            if name not in (*_OWN, *PERSON):
-                is_required = parameter.default is inspect.Parameter.empty
-                fields.append((name, hints[name]) if is_required else (name, hints[name], parameter.default))
-        return msgspec.defstruct(self.name, fields, kw_only=True, forbid_unknown_fields=True)
+        return _struct(self.operation, self.name)
 
     @property
     def person(self) -> str | None:
@@ -92,6 +86,18 @@ def route(call: Call, reads: Reads, writes: Writes) -> web.RouteDef:
     if call.method == "GET":
         return web.get(path, _reader(call, arguments, reads))
     return web.route(call.method, path, _writer(call, arguments, reads, writes))
+
+
+@cache
+def _struct(operation: Callable[..., Any], name: str) -> type[msgspec.Struct]:
+    hints = get_type_hints(operation)
+    fields: list[Any] = []
+    for argument, parameter in inspect.signature(operation).parameters.items():
+        if argument not in (*_OWN, *PERSON):
+            is_required = parameter.default is inspect.Parameter.empty
+            hint = hints[argument]
+            fields.append((argument, hint) if is_required else (argument, hint, parameter.default))
+    return msgspec.defstruct(name, fields, kw_only=True, forbid_unknown_fields=True)
 
 
 def _reader(call: Call, arguments: type[msgspec.Struct], reads: Reads) -> Handler:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
+
 import msgspec
 from aiohttp import web
 
@@ -106,10 +109,16 @@ CALLS = (
 
 def routes(reads: Reads, writes: Writes) -> list[web.RouteDef]:
     """Return the routes of all calls, also those at the root, and of their description."""
-    calls = (*CALLS, *root.CALLS)
-    description = msgspec.json.encode(openapi.describe(calls))
 
     async def describe(_: web.Request) -> web.Response:
+        description = await asyncio.to_thread(_description)
         return web.Response(body=description, content_type="application/json")
 
-    return [web.get("/api/openapi.json", describe), *(route(call, reads, writes) for call in calls)]
+    calls = (route(call, reads, writes) for call in (*CALLS, *root.CALLS))
+    return [web.get("/api/openapi.json", describe), *calls]
+
+
+@cache
+def _description() -> bytes:
+    """Return the description of all calls, which few ask for: to make it at each start and reload would delay both."""
+    return msgspec.json.encode(openapi.describe((*CALLS, *root.CALLS)))

@@ -17,16 +17,14 @@ from chainwatch.invariants import stored_values
 from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.kept_checks import KeptChecks
 from chainwatch.invariants.kept_transfers import KeptTransfers
+from chainwatch.invariants.raising import HOLDS, READ, end, raise_alert
+from chainwatch.invariants.standing import held_before, needed, standing_of, still_broken
 from chainwatch.invariants.superfluous import KEPT, read_for_alone, superfluous
-from chainwatch.model import Signal
 from chainwatch.pipeline.checker import CONFIG_CHANGED
 from chainwatch.pipeline.unit_of_work import Work
 from chainwatch.store import invariant_breaches, invariants
 from chainwatch.store.invariant_breaches import Breach
 from chainwatch.store.invariants import Check, Place, RaisedAlert, Reading
-
-HOLDS, READ = "holds again", "read again"
-"""Why alerts of invariants end."""
 
 ERROR_MAX = 300
 SPARE = 8
@@ -81,21 +79,21 @@ def judge(
         after = checks.undecided.keep_back(work, one.invariant, before, after, now)
         changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
         saved += [(name, new) for old, new in changed if new != old]
-        standing = _standing(after)
+        standing = standing_of(after)
         is_answered = any(old.holds is None and new.holds is not None for old, new in changed)
         if is_answered or standing.unread_since is None:
             waiting.pop(name, None)
         waited = 0.0 if standing.unread_since is None else now - waiting.setdefault(name, now)
         known = raised.get(name, {})
         for some in _one_by_one(before, after, is_raised=bool(known)):
-            _apply(work, one, known, _standing(some), some, waited=0.0)
+            _apply(work, one, known, standing_of(some), some, waited=0.0)
             known = invariants.raised(connection, name)
         if known or standing.broken_since is not None or standing.unread_since is not None:
             _apply(work, one, known, standing, after, waited)
         if len(after) > KEPT + SPARE:
             last = {check.network: work.checkpoints[check.network].last.number for check in after}
             final = {network: number - reorg_window(network) for network, number in last.items()}
-            gone = superfluous(one.invariant, after, _needed(after, standing), final, checks.of_history)
+            gone = superfluous(one.invariant, after, needed(after, standing), final, checks.of_history)
             dropped += [(name, check) for check in gone]
             unread += read_for_alone(name, gone, after)
     checks.save(connection, saved)
@@ -120,14 +118,6 @@ def _readings_for(
         for place in check.places(name)
     }
     return {**fresh, **invariants.readings_at(connection, wanted - fresh.keys())}
-
-
-def _standing(checks: Sequence[Check]) -> Standing:
-    """Return how an invariant stands; most hold at their newest check."""
-    if checks and checks[-1].holds:
-        newest = _checked(checks[-1])
-        return Standing(newest, None, None, newest)
-    return rules.fold(_checked(check) for check in checks)
 
 
 def _one_by_one(
@@ -241,7 +231,7 @@ def _apply(
     While nothing newer was read, a violation that fires goes on firing: nothing is known, except that its block is gone.
     """
     holding = _holding(work, judging.invariant, standing, waited)
-    if not judging.reason and (broken := _still_broken(raised.get(VIOLATED), standing, checks)) is not None:
+    if not judging.reason and (broken := still_broken(raised.get(VIOLATED), standing, checks)) is not None:
         holding[VIOLATED] = broken  # whatever `for` is now
     for name, alert in raised.items():
         if name not in holding:
@@ -255,7 +245,7 @@ def _apply(
             continue
         condition = _condition(work, judging.invariant, name, since, standing, checks)
         place, annotations = (judging.invariant.name, name, since.network, since.block), condition.annotations
-        held = _held_before(checks, since) if name == VIOLATED else None
+        held = held_before(checks, since) if name == VIOLATED else None
         if held is not None:
             held = held._replace(network=since.network, block=held.blocks[since.network])
             annotations = rules.with_held(dict(annotations), held.network, held.block, held.timestamp)
@@ -265,26 +255,6 @@ def _apply(
             if before is not None:  # it began at another block, as an answer that came late has shown
                 invariant_breaches.drop(work.connection, before.name, before.network, before.block)
             _note_breach(work, alert, judging.invariant, held)
-
-
-def _still_broken(firing: RaisedAlert | None, standing: Standing, checks: Sequence[Check]) -> Checked | None:
-    """Return the check since which an invariant is broken whose alert is ``firing``; None where it held meanwhile."""
-    broken = standing.broken_since
-    if firing is None or broken is None:
-        return None
-    held = _held_before(checks, broken)
-    return broken if held is None or held.timestamp < firing.starts_at else None
-
-
-def _held_before(checks: Sequence[Check], since: Checked) -> Check | None:
-    """Return the last check before ``since`` at which the invariant held and that read its network."""
-    held = None
-    for check in checks:
-        if check[:2] == since[:2]:
-            return held
-        if check.holds and since.network in check.blocks:
-            held = check
-    return None
 
 
 def _holding(work: Work, invariant: Invariant, standing: Standing, waited: float) -> dict[str, Checked]:
@@ -355,47 +325,3 @@ def _note_breach(work: Work, alert: RaisedAlert, invariant: Invariant, held: Che
     invariant_breaches.save(work.connection, breach)
     if not breach.is_searched:
         work.wanted.add((INVARIANTS, alert.network))
-
-
-def raise_alert(work: Work, alert: RaisedAlert) -> None:
-    """Store and signal that ``alert`` fires."""
-    invariants.save_raised(work.connection, alert)
-    work.signals.append(Signal(alert.labels, alert.starts_at, alert.annotations, source="invariant"))
-
-
-def end(work: Work, alert: RaisedAlert, at: int, reason: str) -> None:
-    """Signal that ``alert`` has ended ``at`` (chain time)."""
-    invariants.drop_raised(work.connection, alert)
-    ends_at = max(alert.starts_at, at)
-    if alert.condition == VIOLATED:
-        place = (alert.name, alert.network, alert.block)
-        invariant_breaches.end(work.connection, place, ends_at, reason, is_over=reason != HOLDS)
-    work.signals.append(
-        Signal(alert.labels, alert.starts_at, alert.annotations, ends_at, reason, source="invariant")
-    )
-
-
-def end_all(work: Work, reasons: Mapping[str, str]) -> None:
-    """End all alerts of invariants; ``reasons`` are by the invariants' names."""
-    raised = invariants.raised_of(work.connection, list(reasons))
-    for name, reason in reasons.items():
-        for alert in raised.get(name, {}).values():
-            end(work, alert, max(work.chain_time, work.latest_seen), reason)
-
-
-def _needed(checks: Sequence[Check], standing: Standing) -> set[tuple[str, int]]:
-    """Return the networks and blocks of the checks by which an invariant stands."""
-    needed = [
-        one for one in (standing.latest, standing.broken_since, standing.unread_since) if one is not None
-    ]
-    found = {(one.network, one.block) for one in needed}
-    if (
-        standing.broken_since is not None
-        and (held := _held_before(checks, standing.broken_since)) is not None
-    ):
-        found.add((held.network, held.block))
-    return found
-
-
-def _checked(check: Check) -> Checked:
-    return Checked(check.network, check.block, check.timestamp, check.holds, check.error)

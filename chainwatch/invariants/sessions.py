@@ -9,7 +9,7 @@ from chainwatch.alert_model import REORG
 from chainwatch.checker.invariants.extractor import INVARIANTS
 from chainwatch.checker.invariants.judge import UNREAD, UNREAD_AFTER, said
 from chainwatch.checker.invariants.sessions import EventSession
-from chainwatch.invariants import judging
+from chainwatch.invariants import raising
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.model import Header, RawLog, to_hex
 from chainwatch.pipeline.checker import CONFIG_CHANGED
@@ -48,7 +48,7 @@ def apply(work: Work, read: EventsRead, waiting: dict[str, float]) -> None:
     if read.is_known:
         waiting.pop(session.name, None)
         if (unread := invariants.raised(connection, session.name).get(UNREAD)) is not None:
-            judging.end(work, unread, checkpoint.timestamp, judging.READ)
+            raising.end(work, unread, checkpoint.timestamp, raising.READ)
     if wanted.last < checkpoint.number:
         work.wanted.add((INVARIANTS, session.network))
 
@@ -83,7 +83,7 @@ def _raise(work: Work, session: EventSession, log: RawLog, fault: str) -> None:
     annotations |= _link(session)
     ends_at = log.timestamp + session.lasts
     place = (session.name, number, session.network, log.block_number)
-    judging.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
+    raising.raise_alert(work, RaisedAlert(*place, labels, annotations, log.timestamp, ends_at))
 
 
 def _raise_unread(work: Work, session: EventSession, read: int, last: Header, failure: str | None) -> None:
@@ -92,7 +92,7 @@ def _raise_unread(work: Work, session: EventSession, read: int, last: Header, fa
     if (before := invariants.raised(work.connection, session.name).get(UNREAD)) is not None:
         if dict(before.labels) == labels:
             return
-        judging.end(work, before, last.timestamp, CONFIG_CHANGED)
+        raising.end(work, before, last.timestamp, CONFIG_CHANGED)
     annotations = {
         "summary": f"{session.name} cannot be checked",
         "description": f"Nothing is known of it since block {read} of {session.network}: "
@@ -102,7 +102,7 @@ def _raise_unread(work: Work, session: EventSession, read: int, last: Header, fa
         **_link(session),
     }
     place = (session.name, UNREAD, session.network, read)
-    judging.raise_alert(work, RaisedAlert(*place, labels, annotations, last.timestamp))
+    raising.raise_alert(work, RaisedAlert(*place, labels, annotations, last.timestamp))
 
 
 def _link(session: EventSession) -> dict[str, str]:
@@ -125,7 +125,7 @@ def roll_back(work: Work, running: Running, network: str, block: int) -> None:
     for name in running.sessions:
         for alert in raised.get(name, {}).values():
             if alert.network == network and alert.block > block:
-                judging.end(work, alert, alert.starts_at, REORG)
+                raising.end(work, alert, alert.starts_at, REORG)
 
 
 def settle(
@@ -159,4 +159,4 @@ def settle(
                 _raise_unread(work, session, known[name], checkpoint.last, failures.get(name))
         for alert in raised.get(name, {}).values():
             if alert.ends_at is not None and alert.ends_at <= work.seen.get(session.network, 0):
-                judging.end(work, alert, alert.ends_at, OVER)
+                raising.end(work, alert, alert.ends_at, OVER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chainwatch.checker.invariants import judge as rules
 from chainwatch.checker.invariants.judge import UNREAD
-from chainwatch.invariants import judging, listing
+from chainwatch.invariants import listing, raising
 from chainwatch.invariants.definitions import Running
 from chainwatch.invariants.kept_accepted import KeptAccepted
 from chainwatch.invariants.listing import STOPPED
@@ -31,7 +31,7 @@ def tidy(work: Work, running: Running, accepted: KeptAccepted) -> None:
     }
     invariants.forget(work.connection, reasons)
     accepted.forget(work.connection, [name for name, reason in reasons.items() if reason != STOPPED])
-    judging.end_all(work, reasons)
+    raising.end_all(work, reasons)
     schema.set_property(work.connection, TIDIED, str(running.revision))
 
 
@@ -51,5 +51,5 @@ def raise_uncheckable(work: Work, running: Running) -> None:
         labels |= one.labels
         starts_at = int(work.latest_seen or work.now)
         if before is not None:
-            judging.end(work, before, starts_at, CONFIG_CHANGED)
-        judging.raise_alert(work, RaisedAlert(name, UNREAD, "", 0, labels, annotations, starts_at))
+            raising.end(work, before, starts_at, CONFIG_CHANGED)
+        raising.raise_alert(work, RaisedAlert(name, UNREAD, "", 0, labels, annotations, starts_at))

@@ -11,7 +11,7 @@ from chainwatch.checker.invariants.event_facts import EventTrigger
 from chainwatch.checker.invariants.extractor import INVARIANTS, CountedEvent
 from chainwatch.checker.invariants.invariant import Invariant, of_block
 from chainwatch.checker.invariants.judge import UNREAD_AFTER
-from chainwatch.invariants import held, judging, listing, sampling, sessions, tidying
+from chainwatch.invariants import held, judging, listing, raising, sampling, sessions, tidying
 from chainwatch.invariants.event_reads import EventsRead
 from chainwatch.invariants.event_values import measure, measure_again
 from chainwatch.invariants.held import HeldFound
@@ -254,7 +254,7 @@ class InvariantTransaction:
         invariants.forget(self._connection, names)
         gone = [name for name in names if checker.configured_as(name) not in checker.settings.invariants]
         checker.kept_accepted.forget(self._connection, gone)
-        judging.end_all(self._work, dict.fromkeys(names, CONFIG_CHANGED))
+        raising.end_all(self._work, dict.fromkeys(names, CONFIG_CHANGED))
         return 1
 
     # --- which blocks are checked

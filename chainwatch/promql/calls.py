@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from chainwatch.promql.arithmetic import clamp, parse_float, quantile, round_to
 from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.histograms import Buckets, fall, histogram_fraction, histogram_quantile, merge_buckets
+from chainwatch.promql.info import info
 from chainwatch.promql.labelling import label_join, label_replace, sort_by_label
 from chainwatch.promql.numbers import format_float
 from chainwatch.promql.series import NAME, Labels
@@ -183,6 +184,7 @@ def _histogram_fraction(evaluation: Evaluation, call: Call, at: int) -> Vector:
 
 CALLS: dict[str, Callable[[Evaluation, Call, int], Vector]] = {
     "absent": _absent,
+    "info": info,
     "absent_over_time": _absent_over_time,
     "timestamp": _timestamp,
     "sort": _sort,

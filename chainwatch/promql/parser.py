@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from chainwatch.promql.cursor import Cursor
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
+from chainwatch.promql.info import info_selector
 from chainwatch.promql.lexer import Token, parse_number
 from chainwatch.promql.matching import read_matching
 from chainwatch.promql.signatures import (
@@ -299,7 +300,7 @@ class _Parser:
             return self._call(token)
         return self._selector(token.text, token)
 
-    def _selector(self, name: str, token: Token) -> _Part:
+    def _selector(self, name: str, token: Token, *, may_be_empty: bool = False) -> _Part:
         matchers = [Matcher(_NAME, "=", name)] if name else []
         if self._cursor.takes("{"):
             while not self._cursor.takes("}"):
@@ -311,7 +312,7 @@ class _Parser:
                 self._patterns += matchers[-1].size
                 if self._patterns > PATTERNS_MAX:
                     raise self._cursor.error("the query's patterns are too large together")
-        if all(matcher.takes("") for matcher in matchers):
+        if not may_be_empty and all(matcher.takes("") for matcher in matchers):
             raise self._cursor.error(
                 "vector selector must contain at least one non-empty matcher", token.start
             )
@@ -342,11 +343,14 @@ class _Parser:
             return not by, self._cursor.labels("grouping opts")
         return None
 
-    def _arguments(self) -> list[_Part]:
+    def _arguments(self, function: str = "") -> list[_Part]:
         self._cursor.expect("(", "arguments")
         arguments: list[_Part] = []
         while not self._cursor.takes(")"):
-            arguments.append(self._expression(0))
+            if function == "info" and arguments and self._cursor.at.text == "{":
+                arguments.append(self._selector("", self._cursor.at, may_be_empty=True))
+            else:
+                arguments.append(self._expression(0))
             if self._cursor.takes(","):
                 if self._cursor.at.text == ")":
                     raise self._cursor.error("trailing commas not allowed in function call args")
@@ -361,22 +365,13 @@ class _Parser:
         signature = SIGNATURES.get(name)
         if signature is None:
             raise self._cursor.error(f"unknown function with name {quoted(name[:60])}", token.start)
-        arguments = self._arguments()
-        types = signature.arguments
-        least, most = len(types) - signature.optional, len(types) + signature.more
-        if len(arguments) < least or (signature.more >= 0 and len(arguments) > most):
-            wanted = (
-                f"{least}"
-                if least == most
-                else f"{least} or more"
-                if signature.more < 0
-                else f"{least} to {most}"
-            )
+        arguments = self._arguments(name)
+        if (wanted := signature.missed_by(len(arguments))) is not None:
             raise self._cursor.error(
                 f"expected {wanted} argument(s) in call to {quoted(name)}, got {len(arguments)}", token.start
             )
         for index, part in enumerate(arguments):
-            type_ = types[min(index, len(types) - 1)]
+            type_ = signature.arguments[min(index, len(signature.arguments) - 1)]
             if part.type != type_:
                 raise self._cursor.error(
                     f"expected type {type_} in call to function {quoted(name)}, got {part.type}", part.start
@@ -387,5 +382,11 @@ class _Parser:
                 raise self._cursor.error(
                     f"{how} modifier can only be used with: {takes} - not with {name}", part.start
                 )
-        node = Call(name, tuple(part.node for part in arguments), tuple(part.start for part in arguments))
+        nodes = [part.node for part in arguments]
+        if name == "info":
+            given = nodes[1] if len(nodes) > 1 else None
+            if given is not None and (not isinstance(given, Selector) or given != Selector(given.matchers)):
+                raise self._cursor.error("expected label selectors only", arguments[1].start)
+            nodes = [nodes[0], info_selector(given)]
+        node = Call(name, tuple(nodes), tuple(part.start for part in arguments))
         return self._part(node, token.start, *arguments)

@@ -6,7 +6,7 @@ import math
 import struct
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple, Protocol, TypeVar
 
 from chainwatch.promql.errors import LimitExceeded
@@ -157,11 +157,12 @@ S = TypeVar("S", bound=Labelled)
 
 
 def passing(
-    series: Iterable[S], matchers: tuple[Matcher, ...], clock: Callable[[], float] = monotonic
+    series: Iterable[S], matchers: tuple[Matcher, ...], clock: Callable[[], float] = thread_time
 ) -> list[S]:
     """Return the series that pass all matchers. A pattern is asked once for each value of its label.
 
-    Raises ``LimitExceeded`` where patterns take longer than ``PATTERN_SECONDS``: RE2 bounds their memory, not their time.
+    Raises ``LimitExceeded`` where patterns take more than ``PATTERN_SECONDS`` of processor time: RE2 bounds their memory,
+    not their time.
     """
     until = clock() + PATTERN_SECONDS
     simple = [matcher for matcher in matchers if not matcher.size]
@@ -176,7 +177,7 @@ def passing(
                 if takes is None:
                     if clock() > until:
                         raise LimitExceeded(
-                            f"the patterns of a selector take longer than {PATTERN_SECONDS:g} seconds"
+                            f"the patterns of a selector take more than {PATTERN_SECONDS:g} seconds of processor time"
                         )
                     takes = taken[value] = matcher.takes(value)
                 if takes:

@@ -51,6 +51,13 @@ class Signature(NamedTuple):
     more: int = 0
     returns: Type = VECTOR
 
+    def missed_by(self, count: int) -> str | None:
+        """Return how many arguments there must be; None where ``count`` are right."""
+        least, most = len(self.arguments) - self.optional, len(self.arguments) + self.more
+        if count >= least and (self.more < 0 or count <= most):
+            return None
+        return f"{least}" if least == most else f"{least} or more" if self.more < 0 else f"{least} to {most}"
+
 
 def _same(names: str, signature: Signature) -> dict[str, Signature]:
     return dict.fromkeys(names.split(), signature)
@@ -74,6 +81,7 @@ SIGNATURES: dict[str, Signature] = {
         Signature((VECTOR,), optional=1),
     ),
     **_same("sort_by_label sort_by_label_desc", Signature((VECTOR, TEXT), optional=1, more=-1)),
+    "info": Signature((VECTOR, VECTOR), optional=1),
     "clamp": Signature((VECTOR, SCALAR, SCALAR)),
     "clamp_min": Signature((VECTOR, SCALAR)),
     "clamp_max": Signature((VECTOR, SCALAR)),
@@ -103,7 +111,7 @@ REFUSED: dict[str, str] = {
         ("histogram_avg", "histogram_count", "histogram_sum", "histogram_stddev", "histogram_stdvar"),
         "reads native histograms, which are not supported",
     ),
-    **dict.fromkeys(("info", "integral", "timeseries_gen"), "is experimental and not supported"),
+    **dict.fromkeys(("integral", "timeseries_gen"), "is experimental and not supported"),
     "holt_winters": "is called double_exponential_smoothing in Prometheus 3",
 }
 """Functions of Prometheus that a query may not use, with the reason."""

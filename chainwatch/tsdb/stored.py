@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple, Self
 
 from chainwatch.promql.series import Labels, Samples, Series
@@ -69,6 +70,17 @@ class ChunkedSeries(Series):
         times += samples[0]
         values += samples[1]
         return times, values
+
+    def has_sample(self, start: int, end: int) -> bool:
+        """Return whether there is a sample from ``start`` to ``end``. Decodes one chunk at most."""
+        times = self.samples[0]  # before the chunks, as above
+        chunks = self.chunks
+        if _any_between(times, start, end):
+            return True
+        index = bisect_left(chunks, start, key=attrgetter("last"))
+        if index == len(chunks):
+            return False
+        return chunks[index].last <= end or _any_between(decode(chunks[index].data)[0], start, end)
 
 
 class StoredSeries(ChunkedSeries):
@@ -181,3 +193,8 @@ class StoredSeries(ChunkedSeries):
 
     def _has_end(self) -> bool:
         return any(has_end(chunk.data) for chunk in self.chunks) or has_marker(self.samples[1])
+
+
+def _any_between(times: Sequence[int], start: int, end: int) -> bool:
+    index = bisect_left(times, start)
+    return index < len(times) and times[index] <= end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
@@ -191,7 +190,7 @@ class Tsdb:
             series.labels: None
             for one in matchers
             for series in self._find(one)
-            if _between(series, start, end)
+            if series.has_sample(start, end)
         }
         return sorted(found)
 
@@ -374,12 +373,6 @@ class Tsdb:
                 if all(matcher.takes(labels.get(matcher.name)) for matcher in matchers):
                     return window
         return self.limits.window
-
-
-def _between(series: StoredSeries, start: int, end: int) -> bool:
-    times, _ = series.reaching(start - 1)
-    index = bisect_left(times, start)
-    return index < len(times) and times[index] <= end
 
 
 def _shows_now(times: Sequence[int], now: int, series: StoredSeries, ahead: int) -> bool:

@@ -40,7 +40,8 @@ async def test_the_next_endpoint_takes_over_from_dead_and_wrong_ones(world: Worl
 
 
 async def test_a_node_that_ends_and_comes_back_is_followed_on(world: World) -> None:
-    world.configure(within="30s").start()
+    world.optimism.mine()  # a node that ends at block 0 comes back with another one
+    world.configure(within="60s").start()
     first = world.open()
     await world.until("transfers", holds=lambda found: len(found) == 1)
     world.optimism.stop()

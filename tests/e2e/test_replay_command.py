@@ -54,13 +54,13 @@ async def history(tmp_path: Path) -> AsyncIterator[History]:
 
 
 async def test_s7_the_whole_history_is_replayed_to_the_same_bytes_on_either_database(
-    history: History, postgres_url: str, tmp_path: Path
+    history: History, empty_postgres_url: str, tmp_path: Path
 ) -> None:
     watch = await history.watch()
 
     by_itself = await watch.command("replay", "--json")
     kept = await watch.command("replay", "--json", "--database", str(tmp_path / "kept.db"))
-    in_postgres = await watch.command("replay", "--json", "--database", postgres_url)
+    in_postgres = await watch.command("replay", "--json", "--database", empty_postgres_url)
 
     assert by_itself.code == 0, by_itself.err
     assert by_itself.err == ""

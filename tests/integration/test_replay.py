@@ -53,11 +53,11 @@ async def test_s7_the_report_has_the_same_bytes_on_either_database_and_in_every_
     chains: dict[str, Recording],
     watched: Bridge,
     sqlite_url: str,
-    postgres_url: str,
+    empty_postgres_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await watched.serve(chains)
-    reports = [json.dumps(await watched.replay(url)) for url in (sqlite_url, postgres_url)]
+    reports = [json.dumps(await watched.replay(url)) for url in (sqlite_url, empty_postgres_url)]
     for seed, pages, commits in ((1, 200_000, 700), (2, 90_000, 40_000), (3, 150_000, 100)):
         chance = random.Random(seed)
         monkeypatch.setattr(replay, "EVENTS_A_COMMIT", commits)

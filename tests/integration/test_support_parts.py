@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import psycopg
@@ -16,6 +17,7 @@ from tests.support.anvil import Anvil, AnvilError
 from tests.support.discord import discord, rate_limited
 from tests.support.pages import ROOT
 from tests.support.ports import free_port
+from tests.support.postgres import PostgresServer
 from tests.support.receiver import Answer, Receiver
 from tests.support.waiting import PATIENCE
 
@@ -120,11 +122,60 @@ def test_connexts_logs_carry_the_hashes_of_what_they_hold() -> None:
 
 
 @pytest.mark.postgres
-def test_each_test_gets_an_empty_postgres_database(postgres_url: str) -> None:
-    with psycopg.connect(postgres_url) as connection:
+def test_an_empty_postgres_database_has_no_table(empty_postgres_url: str) -> None:
+    with psycopg.connect(empty_postgres_url) as connection:
         tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
         assert tables == (0,)
-        connection.execute("CREATE TABLE left_behind (id int)")
+
+
+@pytest.mark.postgres
+def test_a_prepared_postgres_database_has_nothing_of_the_test_before(postgres_server: PostgresServer) -> None:
+    with postgres_server.prepared() as url, psycopg.connect(url, autocommit=True) as connection:
+        new = left_in(connection)
+        connection.execute("INSERT INTO properties VALUES ('left', 'behind')")
+        connection.execute("DELETE FROM properties WHERE name = 'created_at'")
+        connection.execute("SELECT nextval(seqrelid) FROM pg_sequence")
+        kept_open = psycopg.connect(url)
+        kept_open.execute("LOCK TABLE properties, alerts")
+
+    with postgres_server.prepared() as again, psycopg.connect(again) as connection:
+        assert again == url
+        assert left_in(connection) == new
+    with pytest.raises(psycopg.OperationalError):
+        kept_open.execute("SELECT 1")
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "change",
+    [
+        "CREATE TABLE left_behind (id int)",
+        "ALTER TABLE alerts ADD COLUMN left_behind int",
+        "ALTER TABLE alerts ALTER COLUMN name DROP NOT NULL",
+        "DROP TABLE alerts CASCADE",
+        "CREATE FUNCTION left_behind() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA left_behind",
+        "UPDATE alembic_version SET version_num = '0001'",
+        "DELETE FROM alembic_version",
+    ],
+)
+def test_a_postgres_database_whose_schema_was_changed_serves_no_other_test(
+    postgres_server: PostgresServer, change: str
+) -> None:
+    with postgres_server.prepared() as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(change)
+
+    with postgres_server.prepared() as another:
+        assert another != url
+
+
+def left_in(connection: psycopg.Connection[Any]) -> list[Any]:
+    """What the database holds, without the time at which it was made: its properties, and how far its sequences are."""
+    properties = connection.execute("SELECT name FROM properties").fetchall()
+    return (
+        properties
+        + connection.execute("SELECT sequencename, last_value FROM pg_sequences ORDER BY 1").fetchall()
+    )
 
 
 def test_both_kinds_of_database_are_offered(database_url: str) -> None:

@@ -369,8 +369,8 @@ def test_the_same_on_postgresql(postgres_engine: sa.Engine, data: st.DataObject,
 
 
 @pytest.fixture
-def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
-    made = sa.create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+def postgres_engine(empty_postgres_url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(empty_postgres_url.replace("postgresql://", "postgresql+psycopg://"))
     schema.metadata.create_all(made)
     yield made
     made.dispose()

@@ -134,8 +134,8 @@ def test_the_same_blocks_leave_the_same_rows_on_sqlite_and_on_postgresql(
 
 
 @pytest.fixture
-def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
-    made = sa.create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+def postgres_engine(empty_postgres_url: str) -> Iterator[sa.Engine]:
+    made = sa.create_engine(empty_postgres_url.replace("postgresql://", "postgresql+psycopg://"))
     schema.metadata.create_all(made)
     yield made
     made.dispose()

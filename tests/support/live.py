@@ -28,6 +28,7 @@ class Live:
         self.receiver = receiver
         self.url = f"sqlite:///{folder / 'live.db'}"
         self.watch = Chainwatch(folder, "")
+        self._listen = f"127.0.0.1:{free_port()}"
         self.configure(config)
 
     async def __aenter__(self) -> Self:
@@ -54,6 +55,7 @@ class Live:
         whole = {
             "store": {"url": self.url},
             "networks": {"nowhere": nobody},
+            "api": {"listen": self._listen},
             **config,
             "receivers": hooks,
         }

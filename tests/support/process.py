@@ -13,10 +13,16 @@ from typing import Any, NamedTuple
 from click.testing import CliRunner
 
 from chainwatch.cli import main
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "chainwatch")
+
+API = """
+[api]
+listen = "127.0.0.1:{port}"
+"""
 
 COMMAND_TIMEOUT = 2 * PATIENCE
 
@@ -32,13 +38,16 @@ class Finished(NamedTuple):
 class Chainwatch:
     """A folder with a configuration, the process that runs it, and the commands that look at it.
 
+    Its HTTP server listens on a port of its own, as far as the configuration says nothing of it: others run beside it.
     Everything that any of them wrote is kept in `written`.
     """
 
     def __init__(self, folder: Path, config: str, environ: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.config = folder / "config.toml"
-        self.config.write_text(config)
+        self.config.write_text(
+            config + API.format(port=free_port()) if config and "[api]" not in config else config
+        )
         self.environ = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
         self.environ.pop("CHAINWATCH_CONFIG", None)
         self._process: subprocess.Popen[bytes] | None = None

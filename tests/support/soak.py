@@ -31,6 +31,8 @@ from tests.support.process import Chainwatch
 from tests.support.waiting import PATIENCE, eventually
 from tests.support.world import World
 
+FIRST = 2
+"""The block from which is read, below which nothing is replaced: a node restarted twice has another block 0."""
 TICK = 0.1
 """Seconds between two blocks of a chain."""
 FAULTY = 0.05
@@ -107,7 +109,7 @@ class Chain(threading.Thread):
         self._logs = logs
         self._dice = dice
         self._over = threading.Event()
-        self._lowest = 0
+        self._lowest = FIRST
 
     def run(self) -> None:
         try:
@@ -164,6 +166,10 @@ async def soak(folder: Path, binary: Path, seconds: float, seed: int) -> Counts:
             network=NETWORK,
         )
         plain = world.configure(store="sqlite:///replay.db", within=f"{WITHIN}s")
+        for node in (ethereum, optimism):
+            node.mine(FIRST)
+        for one in (watch, plain):
+            one.config.write_text(one.config.read_text().replace("start_block = 0", f"start_block = {FIRST}"))
         stories = Stories(world, more_dice())
         chains = [
             Chain(ethereum, connext.ETHEREUM.address, stories.on_ethereum, more_dice()),

@@ -94,6 +94,7 @@ async def check(plan: Plan, chains: Sequence[Chain], go: Callable[[], None], bre
     """Let transfers ``go``, then break each; all that is raised are the invariants broken, each at its block."""
     alone = {one.name: one.networks[0] for one in plan.invariants.invariants if len(one.networks) == 1}
     common = {one.name for one in plan.invariants.invariants} - alone.keys()
+    later(chains, 1)  # what was deployed is there at the first moment that is compared
     with closing(Database.open(plan.settings.store.url.get_secret_value(), durable=False)) as database:
         async with running(plan, database):
             await until(lambda: all(answered(database, name) >= 0 for name in alone))

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.support.amtool import Amtool
 from tests.unit.api.conftest import Serving
+
+pytestmark = pytest.mark.slow
 
 TABLES: dict[str, Any] = {
     "receivers": {"ops": {"provider": "console"}, "pager": {"provider": "console"}},

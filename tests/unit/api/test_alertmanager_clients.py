@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.missing import missing
@@ -171,6 +172,7 @@ def named(alerts: Alerts, name: str) -> Alerts:
     return [one for one in alerts if one["labels"]["alertname"] == name]
 
 
+@pytest.mark.slow
 async def test_a_real_prometheus_fires_resends_and_resolves(serving: Serving, tmp_path: Path) -> None:
     async with serving() as served:
         prometheus = Prometheus(tmp_path, served.port)

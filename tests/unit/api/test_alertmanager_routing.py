@@ -82,6 +82,7 @@ def random_labels(rng: random.Random) -> dict[str, str]:
     return {"always": "there"} | {name: value for name, value in labels.items() if value}
 
 
+@pytest.mark.slow
 async def test_every_alert_goes_to_the_same_receivers_by_amtool(tmp_path: Path) -> None:
     amtool, rng, busy = Amtool(), random.Random(25), asyncio.Semaphore(3)
 

@@ -73,6 +73,7 @@ def many(sqlite_url: str) -> Iterator[tuple[sa.Connection, Context]]:
         yield connection, context
 
 
+@pytest.mark.slow
 def test_reading_and_posting_stay_cheap(many: tuple[sa.Connection, Context]) -> None:
     """Several times what each takes is far less than one test for each alert and silence."""
     connection, context = many

@@ -123,6 +123,7 @@ def fill(served: Served) -> None:
         endpoints.save(connection, [endpoint], [])
 
 
+@pytest.mark.slow
 async def test_a_real_prometheus_scrapes_and_every_expression_finds_its_metrics(
     serving: Serving, program: str, tmp_path: Path
 ) -> None:

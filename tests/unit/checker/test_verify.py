@@ -190,6 +190,7 @@ uint256 = st.integers(0, 2**256 - 1)
 addresses = st.binary(min_size=20, max_size=20).map(checksum_address)
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(
         {

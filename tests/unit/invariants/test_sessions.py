@@ -251,3 +251,22 @@ def test_what_the_file_has_looked_up_is_checked_live_only_and_ends_with_its_tabl
     without = make_plan(read_dict({"networks": networks, "pessimism": {"layer1": "alpha"}}))
     after = Watched(connection, without)
     assert [(s.labels["invariant"], s.reason) for s in after.alerts.signals] == [("roots", CONFIG_CHANGED)]
+
+
+def test_what_cannot_be_looked_up_takes_the_severity_of_a_changed_configuration(
+    connection: sa.Connection,
+) -> None:
+    def watched(severity: str) -> Watched:
+        networks = {"alpha": {"chain_id": 1, "rpc": ["http://x"], "block_time": "10s"}}
+        roots = {"kind": "eth_conservation", "network": "alpha", "severity": severity}
+        return Watched(connection, make_plan(read_dict({"networks": networks, "invariants": {"eth": roots}})))
+
+    chains = watched("P1")
+    for block in range(1, 34):
+        chains.mine(block)
+    assert [one.labels["severity"] for one in chains.alerts.signals] == ["P1"]
+    changed = watched("P0")
+    for block in range(34, 66):  # for another 5 minutes
+        changed.mine(block)
+    found = [(one.labels["severity"], one.reason) for one in changed.alerts.signals]
+    assert found == [("P1", CONFIG_CHANGED), ("P0", "")]

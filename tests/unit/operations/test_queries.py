@@ -89,16 +89,18 @@ def _signal(name: str, severity: str, **fields: Any) -> Signal:
     return Signal({"alertname": name, "severity": severity}, T0, {"summary": "s"}, **fields)
 
 
-def test_looking_before_the_first_run_says_so_and_makes_nothing(config: Path, database_url: str) -> None:
+def test_looking_before_the_first_run_says_so_and_makes_nothing(
+    config: Path, empty_database_url: str
+) -> None:
     before = set(config.parent.iterdir())
     with (
         pytest.raises(NoDatabase, match="chainwatch run"),
-        open_access(config, {"STORE": database_url}),
+        open_access(config, {"STORE": empty_database_url}),
     ):
         pass
     assert set(config.parent.iterdir()) == before
-    if database_url.startswith("postgresql"):
-        engine = sa.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    if empty_database_url.startswith("postgresql"):
+        engine = sa.create_engine(empty_database_url.replace("postgresql://", "postgresql+psycopg://"))
         assert sa.inspect(engine).get_table_names() == []
         engine.dispose()
 

@@ -9,6 +9,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from chainwatch.promql.arithmetic import DATE_PARTS
 from chainwatch.promql.notation import parse_labels, parse_values
 from chainwatch.promql.parser import parse
@@ -125,6 +127,7 @@ def _ours(text: str, source: MemorySource) -> dict[Labels, float] | None:
     return dict(result.samples) if isinstance(result, Vector) else {Labels(): result.value}
 
 
+@pytest.mark.slow
 def test_gives_what_promtool_gives(tmp_path: Path) -> None:
     source = MemorySource()
     for name, values in _series().items():

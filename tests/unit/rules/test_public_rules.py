@@ -46,6 +46,7 @@ def _source(series: dict[str, str]) -> MemorySource:
     return source
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [*_FILES, *PRESETS], ids=lambda text: getattr(text, "name", text))
 def test_gives_what_promtool_gives(text: Path | str, tmp_path: Path) -> None:
     groups = read_rule_file(text.read_text() if isinstance(text, Path) else rule_file(PREFIX + text))

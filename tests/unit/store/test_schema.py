@@ -35,8 +35,8 @@ def test_the_head_is_that_of_the_migrations() -> None:
     assert ScriptDirectory.from_config(_config()).get_current_head() == schema.HEAD
 
 
-def test_migrations_make_the_same_schema_as_the_tables(database_url: str) -> None:
-    engine = sa.create_engine(_driver_url(database_url))
+def test_migrations_make_the_same_schema_as_the_tables(empty_database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(empty_database_url))
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -52,20 +52,20 @@ def test_migrations_make_the_same_schema_as_the_tables(database_url: str) -> Non
     assert set(migrated) == set(schema.metadata.tables)
 
 
-def test_a_database_made_by_migrations_is_taken_as_up_to_date(database_url: str) -> None:
-    engine = sa.create_engine(_driver_url(database_url))
+def test_a_database_made_by_migrations_is_taken_as_up_to_date(empty_database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(empty_database_url))
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
     engine.dispose()
 
-    with closing(Database.open(database_url)) as database, database.reading() as connection:
+    with closing(Database.open(empty_database_url)) as database, database.reading() as connection:
         assert schema.current_version(connection) == schema.HEAD
 
 
-def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(database_url: str) -> None:
-    engine = sa.create_engine(_driver_url(database_url))
+def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(empty_database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(empty_database_url))
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -80,17 +80,17 @@ def test_the_times_of_alerts_are_milliseconds_from_version_0005_on(database_url:
         connection.execute(sa.text("INSERT INTO alert_timers VALUES (1, 'end', 1.5, 1700000060, 'late')"))
     engine.dispose()
 
-    with closing(Database.open(database_url)) as database, database.reading() as connection:
+    with closing(Database.open(empty_database_url)) as database, database.reading() as connection:
         (alert,) = alerts.by_id(connection, [1]).values()
         assert (alert.starts_at, alert.ends_at) == (1_700_000_000, 1_700_000_060)
         assert history.timers_of(connection, [1])[1].ends_at == 1_700_000_060
 
 
 def test_firing_alerts_with_long_labels_are_found_by_what_is_left_of_them_from_version_0009_on(
-    database_url: str,
+    empty_database_url: str,
 ) -> None:
     key = "k" * 9_000
-    engine = sa.create_engine(_driver_url(database_url))
+    engine = sa.create_engine(_driver_url(empty_database_url))
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
@@ -107,15 +107,15 @@ def test_firing_alerts_with_long_labels_are_found_by_what_is_left_of_them_from_v
     engine.dispose()
 
     (same,) = submission.parse([{"labels": {"alertname": "X", "severity": "P1", "transfer": key}}])
-    with closing(Database.open(database_url)) as database, database.reading() as connection:
+    with closing(Database.open(empty_database_url)) as database, database.reading() as connection:
         alert = alerts.newest(connection, [same.fingerprint])[same.fingerprint]
         assert (alert.id, alert.labels, alert.annotations) == (1, same.labels, {"transfer_whole": key})
         assert list(expiries.find(connection, [same.fingerprint])) == [same.fingerprint]
 
 
-def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(database_url: str) -> None:
+def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(empty_database_url: str) -> None:
     """A long key of an SQLite database is what the same group has from now on; PostgreSQL took none."""
-    engine = sa.create_engine(_driver_url(database_url))
+    engine = sa.create_engine(_driver_url(empty_database_url))
     labels = {"alertname": "X", "more": "é" * (2000 if engine.dialect.name == "sqlite" else 200)}
     pairs = ",".join(f'{name}="{value}"' for name, value in labels.items())
     key = f"{{}}/{{}}:{{{pairs}}}"
@@ -141,7 +141,7 @@ def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(data
     engine.dispose()
 
     now = routing.group_key(routing.Route(key="{}", match=(), receivers=()), labels)
-    with closing(Database.open(database_url)) as database, database.reading() as connection:
+    with closing(Database.open(empty_database_url)) as database, database.reading() as connection:
         assert alert_groups.find(connection, [now]).keys() == {(now, "ops")}
         assert incidents.open_with(connection, [now]).keys() == {now}
         assert connection.execute(sa.text("SELECT key FROM notifications")).scalars().all() == [now]
@@ -149,7 +149,7 @@ def test_an_older_database_keeps_its_groups_and_silences_with_keys_that_fit(data
 
 
 def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version_0015_on(
-    database_url: str,
+    empty_database_url: str,
 ) -> None:
     old = {"alertname": "RuleFailed", "flow": "f", "network": "n", "severity": "P2", "step": "s"}
     new = old | {"alertname": "FlowEvaluationFailed"}
@@ -162,7 +162,7 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
         {"alertname": "DiskFull", "network": "n", "severity": "P1"},
         {"alertname": "Watchdog", "cluster": "c", "severity": "P3"},  # another program's
     ]
-    engine = sa.create_engine(_driver_url(database_url))
+    engine = sa.create_engine(_driver_url(empty_database_url))
     old_key = '{}/{}:{alertname="RuleFailed"}'
     with engine.begin() as connection:
         config = _config()
@@ -197,7 +197,7 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
             )
     engine.dispose()
 
-    with closing(Database.open(database_url)) as database, database.reading() as connection:
+    with closing(Database.open(empty_database_url)) as database, database.reading() as connection:
         stored = alerts.by_id(connection, range(1, 8))
         assert [stored[n].source for n in range(1, 8)] == [
             "event",
@@ -219,8 +219,8 @@ def test_alerts_say_what_they_are_about_and_the_renamed_one_goes_on_from_version
         assert silence.match == {"alertname": ["FlowEvaluationFailed"]}
 
 
-def test_the_transfers_of_an_older_database_are_counted_from_version_0029_on(database_url: str) -> None:
-    engine = sa.create_engine(_driver_url(database_url))
+def test_the_transfers_of_an_older_database_are_counted_from_version_0029_on(empty_database_url: str) -> None:
+    engine = sa.create_engine(_driver_url(empty_database_url))
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -248,40 +248,42 @@ def test_the_transfers_of_an_older_database_are_counted_from_version_0029_on(dat
                 )
             )
     engine.dispose()
-    with closing(Database.open(database_url)) as database, database.reading() as connection:
+    with closing(Database.open(empty_database_url)) as database, database.reading() as connection:
         assert_totals_are_right(connection)
         assert transfer_totals.totals(connection)[Total("bridge", "a", "?", "open")] == 1
 
 
-def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(database_url: str) -> None:
-    engine = sa.create_engine(_driver_url(database_url))
+def test_a_database_of_an_older_version_is_left_as_it_is_by_whoever_only_looks(
+    empty_database_url: str,
+) -> None:
+    engine = sa.create_engine(_driver_url(empty_database_url))
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0003")
     with pytest.raises(OlderSchema, match=r"0003.*chainwatch run"):
-        Database.open(database_url, create=False)
+        Database.open(empty_database_url, create=False)
     with engine.begin() as connection:
         assert schema.current_version(connection) == "0003"
     engine.dispose()
 
 
-def test_a_new_database_is_made_and_found_again(database_url: str) -> None:
-    Database.open(database_url).close()
-    again = Database.open(database_url)
+def test_a_new_database_is_made_and_found_again(empty_database_url: str) -> None:
+    Database.open(empty_database_url).close()
+    again = Database.open(empty_database_url)
     with again.reading() as connection:
         assert schema.current_version(connection) == schema.HEAD
     again.close()
 
 
-def test_a_database_of_a_newer_version_is_refused_in_clear_words(database_url: str) -> None:
-    database = Database.open(database_url)
+def test_a_database_of_a_newer_version_is_refused_in_clear_words(empty_database_url: str) -> None:
+    database = Database.open(empty_database_url)
     with database.transaction() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
 
     with pytest.raises(NewerSchema) as refused:
-        Database.open(database_url)
+        Database.open(empty_database_url)
 
     for words in ("9999", schema.HEAD, "newer chainwatch", "update"):
         assert words in str(refused.value)
@@ -301,16 +303,16 @@ def test_a_database_of_a_newer_version_is_refused_in_clear_words(database_url: s
     ids=["a table of the same name", "another table", "another program's migrations"],
 )
 def test_somebody_elses_database_is_refused_and_left_as_it_is(
-    database_url: str, statements: list[str]
+    empty_database_url: str, statements: list[str]
 ) -> None:
-    engine = sa.create_engine(_driver_url(database_url))
+    engine = sa.create_engine(_driver_url(empty_database_url))
     with engine.begin() as connection:
         for statement in statements:
             connection.execute(sa.text(statement))
         before = set(sa.inspect(connection).get_table_names())
 
     with pytest.raises(StoreError, match="something else") as refused:
-        Database.open(database_url)
+        Database.open(empty_database_url)
 
     assert not isinstance(refused.value, NewerSchema)
     with engine.begin() as connection:

@@ -21,6 +21,7 @@ from chainwatch.tsdb.model import HOUR, Batch, TsdbLimits
 from chainwatch.tsdb.room import Sender
 from chainwatch.tsdb.stored import StoredSeries
 from chainwatch.tsdb.tsdb import Tsdb
+from tests.support.effort import effort_within
 from tests.support.waiting import PATIENCE
 
 NOW = 1_700_000_000_000
@@ -137,6 +138,31 @@ def test_names_and_values_of_labels_by_time() -> None:
     assert tsdb.label_values("x", both, 0, NOW) == ["1", "3"]
     assert tsdb.label_values("y", both, 0, NOW) == ["2"]
     assert tsdb.series([matchers("a")], 0, NOW) == [labels("a", x="1", y="2")]
+
+
+def test_a_series_is_listed_where_it_has_a_sample_between_the_bounds() -> None:
+    chance, tsdb = random.Random(4), Tsdb()
+    times = sorted(NOW - HOUR + 1 + some for some in chance.sample(range(HOUR), 600))
+    times = [time for time in times if not NOW - HOUR // 2 < time < NOW - HOUR // 3]
+    for time in times:
+        tsdb.append([(labels("a"), [time], [1.0])], time)
+    every = [matchers("a")]
+    for _ in range(1_000):
+        start = NOW - chance.randrange(-1_000, HOUR + 1_000)
+        end = start + chance.choice((0, 500, 5_000, HOUR // 5))
+        has_some = any(start <= time <= end for time in times)
+        assert bool(tsdb.series(every, start, end)) is has_some
+    for time in chance.sample(times, 50):
+        assert tsdb.series(every, time, time)
+
+
+def test_series_with_many_samples_are_listed_as_quickly_as_others() -> None:
+    week, tsdb = 7 * 24 * HOUR, Tsdb(TsdbLimits(window=8 * 24 * HOUR))
+    times = list(range(NOW - week, NOW, 15_000))
+    tsdb.append([(labels("a", x=str(n)), times, [float(n)] * len(times)) for n in range(30)], NOW)
+    with effort_within(0.02):
+        assert len(tsdb.series([matchers("a")], -NOW, 2 * NOW)) == 30
+        assert len(tsdb.series([matchers("a")], NOW - week // 2, NOW - week // 3)) == 30
 
 
 def test_metadata() -> None:

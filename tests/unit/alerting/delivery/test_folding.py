@@ -117,6 +117,7 @@ def test_what_is_folded_has_the_time_of_the_newest_to_be_delivered(database_url:
     assert whole.payload == outbox.Payload({}, (1,), (1,), folded=True)
 
 
+@pytest.mark.slow
 def test_ten_thousand_that_wait_are_folded_in_a_moment(database_url: str) -> None:
     database = Database.open(database_url, durable=False)
     known = [_alert(number) for number in range(1, 10_001)]

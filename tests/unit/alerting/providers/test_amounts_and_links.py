@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -91,6 +92,7 @@ def test_the_largest_amount_of_a_storm_is_in_both_forms() -> None:
     assert any(line.startswith("Largest amount: 42 USDC (42000000), ") for line in text.overview(message))
 
 
+@pytest.mark.slow
 @given(st.text(), st.text())
 def test_a_hostile_value_beside_a_link_stays_escaped(before: str, after: str) -> None:
     value = f"{before}{TX}{after}"

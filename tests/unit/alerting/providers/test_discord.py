@@ -111,6 +111,7 @@ long_text = st.text(st.sampled_from("a*\\_@<\U0001f525\n"), max_size=40).flatmap
 )
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(long_text, long_text, st.dictionaries(long_text.filter(bool), long_text, max_size=30)),
@@ -398,6 +399,7 @@ async def test_a_redirect_is_not_followed(server: Receiver, provider: DiscordPro
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 async def test_an_answer_of_any_size_is_read_to_a_bound_s10(
     server: Receiver, provider: DiscordProvider
 ) -> None:

@@ -85,6 +85,7 @@ async def test_buttons_are_there_for_allowed_users_while_something_fires(
     assert buttons(dict(provider(server, transport).render(notification(), None).whole)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ["x" * 20_000, "&" * 5_000, "<" * 3_000, "é😀" * 9_000, "a\n" * 9_000, '"' * 4_000]
 )
