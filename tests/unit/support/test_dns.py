@@ -247,5 +247,7 @@ async def test_no_session_looks_names_up_in_shared_threads(kind: str, no_getaddr
                 assert await answer.text() == "here"
         else:
             async with Transport() as transport:
-                await transport.reach(Server(url, allow_private=True), who="the receiver", within=2)
+                await transport.reach(
+                    Server(url, allow_private=True), who="the receiver", within=PATIENCE / 4
+                )
     await runner.cleanup()
