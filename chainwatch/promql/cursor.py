@@ -58,6 +58,10 @@ class Cursor:
             return True
         return False
 
+    def is_at(self, start: int, text: str) -> bool:
+        """Return whether the query has ``text`` at the index ``start``."""
+        return self._source.startswith(text, start)
+
     def expect(self, text: str, where: str) -> None:
         if not self.takes(text):
             raise self.unexpected(f" in {where}, expected {quoted(text)}")

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from chainwatch.promql.info import info_selector
 from chainwatch.promql.numbers import format_general
 from chainwatch.promql.parser import Query
 from chainwatch.promql.series import NAME
@@ -19,6 +20,7 @@ from chainwatch.promql.syntax import (
     At,
     Binary,
     Call,
+    Matcher,
     Matching,
     Negation,
     Node,
@@ -78,6 +80,9 @@ def _pretty(node: Node, level: int) -> str:
             return _bracketed(below, isinstance(below, Binary | Negation), level) + _range_of(node)
         case Aggregation(expression=below, parameter=parameter):
             return _call(_head(node), [below] if parameter is None else [parameter, below], level)
+        case Call(function="info", arguments=(base, Selector(matchers=matchers))):
+            inner = _pretty(base, level + 1) + _info_selector(matchers, f",\n{INDENT * (level + 1)}")
+            return f"{indent}info(\n{inner}\n{indent})"
         case Call(function=function, arguments=arguments) if arguments:
             return _call(function, arguments, level)
         case _:
@@ -120,6 +125,8 @@ def _line(node: Node) -> str:
         case Aggregation(expression=below, parameter=parameter):
             inner = "" if parameter is None else f"{_line(parameter)}, "
             return f"{_head(node)}({inner}{_line(below)})"
+        case Call(function="info", arguments=(base, Selector(matchers=matchers))):
+            return f"info({_line(base)}{_info_selector(matchers, ', ')})"
         case Call(function=function, arguments=arguments):
             return f"{function}({', '.join(map(_line, arguments))})"
 
@@ -174,9 +181,18 @@ def _selector(selector: Selector, length: str) -> str:
         if matcher.name == NAME and matcher.operator == "=" and _METRIC.fullmatch(matcher.value):
             name, others = matcher.value, [one for one in others if one is not matcher]
             break
-    tests = ",".join(sorted(f"{_name(one.name)}{one.operator}{_quoted(one.value)}" for one in others))
-    found = f"{name}{{{tests}}}" if tests or not name else name
+    found = f"{name}{_tests(others)}" if others or not name else name
     return f"{found}{length}{_moved(selector.at, selector.offset)}{' smoothed' if selector.smoothed else ''}"
+
+
+def _tests(matchers: Sequence[Matcher]) -> str:
+    written = sorted(f"{_name(one.name)}{one.operator}{_quoted(one.value)}" for one in matchers)
+    return f"{{{','.join(written)}}}"
+
+
+def _info_selector(matchers: Sequence[Matcher], before: str) -> str:
+    """Return the second argument of ``info``, after ``before``: it names no metric before its braces."""
+    return "" if Selector(tuple(matchers)) == info_selector(None) else before + _tests(matchers)
 
 
 def _range_of(node: Subquery) -> str:

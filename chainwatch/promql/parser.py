@@ -182,10 +182,10 @@ class _Parser:
 
     def _unary(self) -> _Part:
         start = self._cursor.at.start
-        sign = 1
+        negations = 0
         signed = False
         while self._cursor.at.text in ("+", "-") and self._cursor.at.kind == "sign":
-            sign *= -1 if self._cursor.take().text == "-" else 1
+            negations += self._cursor.take().text == "-"
             signed = True
         if not signed:
             return self._postfix()
@@ -195,11 +195,11 @@ class _Parser:
                 f"unary expression only allowed on expressions of type scalar or instant vector, got {part.type}",
                 start,
             )
-        if sign > 0:
-            return part._replace(start=start)
         if isinstance(part.node, Number):
-            return self._part(Number(-part.node.value), start)
-        return self._part(Negation(part.node), start, part)
+            return self._part(Number(-part.node.value if negations % 2 else part.node.value), start)
+        for _ in range(min(negations, 2 - negations % 2)):  # two are not none: they drop the name
+            part = self._part(Negation(part.node), start, part)
+        return part._replace(start=start)
 
     def _postfix(self) -> _Part:
         """Parse an operand with its ranges, offsets and ``@``."""
@@ -385,7 +385,9 @@ class _Parser:
         nodes = [part.node for part in arguments]
         if name == "info":
             given = nodes[1] if len(nodes) > 1 else None
-            if given is not None and (not isinstance(given, Selector) or given != Selector(given.matchers)):
+            if given is not None and not (
+                isinstance(given, Selector) and self._cursor.is_at(arguments[1].start, "{")
+            ):
                 raise self._cursor.error("expected label selectors only", arguments[1].start)
             nodes = [nodes[0], info_selector(given)]
         node = Call(name, tuple(nodes), tuple(part.start for part in arguments))

@@ -52,6 +52,10 @@ def normal(node: Node) -> str:
         ("1e21*0.00001*1500000", "1e+21 * 1e-05 * 1.5e+06"),
         ("a{z='1',b!='2'}", 'a{b!="2",z="1"}'),
         ("(NaN)+(-inf)", "NaN + -Inf"),
+        ("-(-a)", "--a"),
+        ("info(a,{})", "info(a)"),
+        ("info(a,{b='c',__name__='target_info'})", 'info(a, {__name__="target_info",b="c"})'),
+        ("info(a,{__name__=~'.+_info'})", 'info(a, {__name__=~".+_info"})'),
     ],
 )
 def test_one_line(query: str, formatted: str) -> None:
@@ -70,6 +74,16 @@ def test_long_queries_have_several_lines() -> None:
         "    )",
         "  /",
         f"    {name}_total",
+        ")",
+    ]
+
+
+def test_labels_of_a_long_call_of_info_have_no_name_before_them() -> None:
+    inner = f"rate({'a' * 90}[5m])"
+    assert format_query(parse(f"info({inner}, {{b='c'}})")).splitlines() == [
+        "info(",
+        f"  {inner},",
+        '  {__name__="target_info",b="c"}',
         ")",
     ]
 

@@ -93,6 +93,12 @@ def _vector(text: str, source: MemorySource) -> dict[str, float]:
         ("topk(-1e300, v)", {}),
         ("vector(010) + 0_17", {"{}": 23.0}),
         ("vector(019)", {"{}": 19.0}),
+        (f"vector(0{'7' * 30}) == bool {'7' * 30}", {"{}": 1.0}),
+        (f"vector(0{'7' * 400})", {"{}": math.inf}),
+        ('--v{n="v1"}', {'{n="v1"}': 1.0}),
+        ('---v{n="v1"}', {'{n="v1"}': -1.0}),
+        ('+v{n="v1"} + 0 * --1', {'{n="v1"}': 1.0}),
+        ('+v{n="v1"}', {'v{n="v1"}': 1.0}),
         ('count_values without (n) ("n", v)', {"{}": 3.0}),
         ('count_values by (__name__) ("n", -v{n="v1"})', {'v{n="-1"}': 1.0}),
         ("double_exponential_smoothing(none[5m], 2, 0.5)", {}),
@@ -159,6 +165,8 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
         ("changes(up[5m] smoothed)", 1, 9, "smoothed modifier can only be used with"),
         ("info(up, up + 1)", 1, 10, "expected label selectors only"),
         ("info(up, down offset 5m)", 1, 10, "expected label selectors only"),
+        ("info(up, target_info)", 1, 10, "expected label selectors only"),
+        ("info(up, ({a='b'}))", 1, 10, "expected label selectors only"),
         ("info(up, {a='b'} offset 5m)", 1, 18, 'unexpected identifier "offset" in arguments'),
         ("info(up, 1)", 1, 10, 'expected type instant vector in call to function "info", got scalar'),
         ("info()", 1, 1, 'expected 1 to 2 argument(s) in call to "info", got 0'),
@@ -270,6 +278,17 @@ def test_no_number_is_too_long_to_read() -> None:
             parse(text)
     with effort_within(1), pytest.raises(ParseError, match="bad value"):
         parse_values("1" * 100_000 + "x")
+
+
+def test_labels_of_many_info_series_for_many_elements_count_as_samples() -> None:
+    source = MemorySource(
+        Series(Labels({"__name__": name, "x": x}), [0], [1])
+        for name, x in [("m", str(n)) for n in range(200)] + [(f"i{n}", "") for n in range(200)]
+    )
+    query = parse('info(m, {__name__=~"i.+"})')
+    assert isinstance(evaluate(query, source, 0, limits=Limits(samples=41_000)), Vector)
+    with pytest.raises(LimitExceeded, match="more than 20,000 samples"):
+        evaluate(query, source, 0, limits=Limits(samples=20_000))
 
 
 def test_patterns_are_bounded_together() -> None:

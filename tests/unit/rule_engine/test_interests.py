@@ -40,3 +40,9 @@ def test_a_need_is_the_longest_way_back() -> None:
     assert furthest("rate(up[10m] offset 1h)") == 75 * minute
     assert furthest("max_over_time(rate(up[10m])[1h:1m] offset 2h)") == (10 + 60 + 120 + 5) * minute
     assert furthest("up offset -1h") == 5 * minute
+    assert furthest("rate(up[10m] anchored)") == 15 * minute
+
+
+def test_info_metrics_are_needed_as_far_back_as_what_has_their_labels_added() -> None:
+    windows = [window for _, window in needs(parse("max_over_time(info(rate(up[1m] offset 2h))[1h:])"))]
+    assert windows == [186 * 60_000, 185 * 60_000]
