@@ -240,7 +240,8 @@ def _apply(
         before = raised.get(name)
         labels = rules.labels_of(name, judging.invariant)
         if before is not None and dict(before.labels) != labels:
-            end(work, before, since.timestamp, CONFIG_CHANGED)
+            assert standing.newest is not None
+            end(work, before, standing.newest.timestamp, CONFIG_CHANGED)
         elif before is not None and (name == UNREAD or before.starts_at == since.timestamp):
             continue
         condition = _condition(work, judging.invariant, name, since, standing, checks)
@@ -252,8 +253,8 @@ def _apply(
         alert = RaisedAlert(*place, condition.labels, annotations, since.timestamp)
         raise_alert(work, alert)
         if name == VIOLATED:
-            if before is not None:  # it began at another block, as an answer that came late has shown
-                invariant_breaches.drop(work.connection, before.name, before.network, before.block)
+            if before is not None:
+                _move_breach(work, before, since, held)
             _note_breach(work, alert, judging.invariant, held)
 
 
@@ -306,6 +307,17 @@ def _failure(connection: sa.Connection, invariant: Invariant, checks: Sequence[C
     places = {place for check in checks if check.holds is None for place in check.places(invariant.name)}
     readings = sorted(invariants.readings_at(connection, places).values(), key=lambda one: one.timestamp)
     return next((f"{one.network}: {one.error}" for one in reversed(readings) if one.error), None)
+
+
+def _move_breach(work: Work, before: RaisedAlert, since: Checked, held: Check | None) -> None:
+    """Note that what fires, of the breach of ``before``, is broken ``since`` another check, after it ``held``."""
+    place = (before.name, before.network, before.block)
+    if (
+        held is None and since.timestamp > before.starts_at
+    ):  # its checks began anew: nothing denies the earlier ones
+        invariant_breaches.end(work.connection, place, since.timestamp, CONFIG_CHANGED, is_over=True)
+    else:  # an answer that came late has shown it
+        invariant_breaches.drop(work.connection, *place)
 
 
 def _note_breach(work: Work, alert: RaisedAlert, invariant: Invariant, held: Check | None) -> None:

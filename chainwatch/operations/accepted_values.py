@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -20,6 +22,10 @@ from chainwatch.support.printable import clean
 
 SEEN_MAX = 2_000
 """Characters of the values that somebody has seen, in the message that there are others."""
+
+
+_PLAIN = re.compile("[!-+\\--~]+( [!-+\\--~]+)*")
+"""Texts that nothing else looks like, and that end where the comma after them is."""
 
 
 class AcceptedView(msgspec.Struct, frozen=True):
@@ -102,11 +108,23 @@ def accepted_view(connection: sa.Connection, name: str) -> AcceptedView | None:
 
 
 def _text(values: Values) -> str:
-    """Return values as text: different ones have different texts, also where long ones are cut off."""
+    """Return values as text: different ones have different texts, also where long ones are cut off or texts look alike."""
     text = shown(values)
-    if CUT not in text:
+    if CUT not in text and _is_plain(values):
         return text
     return f"{text} (SHA-256 {sha256(repr(sorted(values.items())).encode()).hexdigest()[:16]})"
+
+
+def _is_plain(value: Any) -> bool:
+    match value:
+        case str():
+            return _PLAIN.fullmatch(value) is not None
+        case list():
+            return all(map(_is_plain, value))
+        case Mapping():
+            return all(map(_is_plain, value.values()))
+        case _:
+            return True
 
 
 def _values(connection: sa.Connection, name: str, check: Check, accepted: Accepted) -> Values | None:

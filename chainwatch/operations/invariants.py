@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ FILE, API = "file", "api"
 """Where an invariant comes from."""
 STATES = ("violated", "unread", "broken", "empty", "waiting", "stopped", "holds")
 """Those of invariants, the worst first."""
-CURSORS = Cursors("invariants", 1)
+CURSORS = Cursors("invariants", 2)
 CHECKS_SHOWN = 20
 
 
@@ -91,12 +92,24 @@ def list_invariants(
 
     ``name``: only that one, and those of the elements of its lists. ``state``: only those in it. Raises ``Invalid``.
     """
-    (first,) = CURSORS.parse(after) or (-1,)
+    position = CURSORS.parse(after)
     wanted = check_limit(limit) + 1
     known = all_invariants(connection, context)
     positions = {one.name: index for index, one in enumerate(known)}
+    first = -1 if position is None else _last_seen(known, *position)
     found = [one for one in chosen(known, name, state) if positions[one.name] > first]
-    return CURSORS.page(found[:wanted], limit, lambda one: [positions[one.name]], lambda one: one)
+    return CURSORS.page(
+        found[:wanted], limit, lambda one: [positions[one.name], _number(one.name)], lambda one: one
+    )
+
+
+def _last_seen(views: Sequence[InvariantView], position: int, number: int) -> int:
+    """Return where the last row of a page is now. Where it is gone, all after it have moved, perhaps by more than one."""
+    return next((i for i, one in enumerate(views) if _number(one.name) == number), position - 1)
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(sha256(name.encode()).digest()[:6])
 
 
 def chosen(views: Iterable[InvariantView], name: str | None, state: str | None) -> list[InvariantView]:

@@ -254,3 +254,28 @@ def test_values_that_are_cut_off_are_told_apart(connection: sa.Connection) -> No
     with pytest.raises(Conflict, match="other values"):
         accept_values(connection, context(chains), 5_000.0, name="same", author="carol", values=texts[0])
     accept_values(connection, context(chains), 5_000.0, name="same", author="carol", values=texts[1])
+
+
+@pytest.mark.parametrize(
+    ("call", "seen", "read"),
+    [
+        ("function names() view returns (string[])", ["a, b"], ["a", "b"]),
+        ("function names() view returns (string[])", [], [""]),
+        ("function name() view returns (string)", "a\\n", "a\n"),
+        ("function name() view returns (string)", "a", "a "),
+        ("function name() view returns (string)", "a b", "a\u00a0b"),
+    ],
+)
+def test_texts_that_look_alike_are_told_apart(
+    connection: sa.Connection, call: str, seen: str | list[str], read: str | list[str]
+) -> None:
+    value = {"network": "alpha", "address": SAFE, "call": call}
+    chains = Chains(connection, plan_of(same={"values": {"name": value}, "assert": "is_accepted(name)"}))
+    texts = []
+    for number, name in enumerate((seen, read), 1):
+        chains.mine(number)
+        chains.answer(lambda *_, name=name: {"name": name})
+        texts.append(values_to_accept(connection, "same"))
+    with pytest.raises(Conflict, match="other values"):
+        accept_values(connection, context(chains), 5.0, name="same", author="carol", values=texts[0])
+    accept_values(connection, context(chains), 5.0, name="same", author="carol", values=texts[1])

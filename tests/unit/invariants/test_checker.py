@@ -22,7 +22,7 @@ from chainwatch.pipeline.checker import Checker, Page
 from chainwatch.pipeline.pipeline import Pipeline
 from chainwatch.pipeline.recompute import Recomputation
 from chainwatch.plan import Plan, make_plan
-from chainwatch.store import definitions, invariant_tables, invariants
+from chainwatch.store import definitions, invariant_breaches, invariant_tables, invariants
 from chainwatch.store.definitions import Definition
 from tests.support.flows import Alerts
 
@@ -409,12 +409,34 @@ def test_an_alert_whose_severity_is_configured_otherwise_becomes_one_of_that_sev
     changed = Chains(connection, plan_of(floor={**FLOOR, "severity": "P0"}))
     assert changed.raised == []
     changed.step(3, 9)
-    assert [(one.labels["severity"], one.starts_at, one.reason) for one in changed.alerts.signals] == [
-        ("P1", 1_020, "configuration changed"),
-        ("P0", 1_020, ""),
+    signals = changed.alerts.signals
+    assert [(one.labels["severity"], one.starts_at, one.ends_at, one.reason) for one in signals] == [
+        ("P1", 1_020, 1_030, "configuration changed"),
+        ("P0", 1_020, None, ""),
     ]
     changed.step(4, 9)
     assert len(changed.raised) == 2
+
+
+@pytest.mark.parametrize("severity", ["P1", "P0"])
+def test_the_breach_of_an_invariant_that_is_replaced_while_it_lasts_stays_in_its_history(
+    connection: sa.Connection, severity: str
+) -> None:
+    made = Definition("made", "", INVARIANT, True, False, 0, "", 0.0, 0.0)
+    text = msgspec.json.encode(FLOOR).decode()
+    definitions.save(connection, made._replace(settings=text))
+    chains = Chains(connection, plan_of(rich={**FLOOR, "assert": "funds >= 0"}))
+    chains.step(1, 10)
+    chains.step(2, 9)
+    text = msgspec.json.encode({**FLOOR, "message": "Fill it up", "severity": severity}).decode()
+    definitions.save(connection, made._replace(settings=text))
+    chains.step(3, 9)
+    chains.step(4, 10)
+    found = invariant_breaches.of(connection, "made", 0, 9)
+    assert [(one.starts_at, one.held_at, one.ends_at, one.reason) for one in found] == [
+        (1_030, None, 1_040, "holds again"),
+        (1_020, 1_010, 1_030, "configuration changed"),
+    ]
 
 
 def test_an_alert_goes_on_until_its_condition_holds_whatever_for_becomes(connection: sa.Connection) -> None:

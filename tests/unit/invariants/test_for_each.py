@@ -473,3 +473,17 @@ def test_an_alert_of_one_that_is_replaced_goes_on_while_it_is_broken_whatever_fo
         (one.ends_at, one.reason) for one in made.chains.alerts.signals if one.labels["invariant"] == "poor"
     ]
     assert found == [(None, ""), (None, ""), (1_060, "holds again")]
+
+
+@pytest.mark.parametrize("gone", ["one of the first page", "the last one of the first page"])
+def test_none_is_missing_in_the_pages_of_a_list_of_which_one_is_deleted(
+    connection: sa.Connection, gone: str
+) -> None:
+    made = Made(connection)
+    for number in range(6):
+        made.put(FLOOR, f"made{number}")
+    page = list_invariants(connection, made.context, 5.0, limit=3)
+    name = page.rows[1 if gone == "one of the first page" else -1].name
+    delete_invariant(connection, made.context, 5.0, name=name)
+    found = page.rows + list_invariants(connection, made.context, 5.0, after=page.next).rows
+    assert [one.name for one in found] == ["other", *(f"made{number}" for number in range(6))]
