@@ -136,7 +136,7 @@ def play(chains: Sequence[Chain], layerzero: LayerZero, cctp: Cctp) -> set[Alert
 
 def config(folder: Path, chains: Sequence[Chain], layerzero: LayerZero, cctp: Cctp) -> str:
     """The configuration, with the ABIs that the packages publish beside it."""
-    (oft,) = load(OFT)
+    oft, _ = load(OFT)
     transmitter, messenger = (folder / f"{name}.json" for name in ("transmitter", "messenger"))
     for published, path in zip(load(PUBLISHED_V1), (transmitter, messenger), strict=True):
         path.write_text(json.dumps(typechain_abi(published)))

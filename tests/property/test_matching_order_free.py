@@ -85,6 +85,7 @@ def test_every_reporting_of_a_world_ends_in_the_same_pairs(
     assert found.taken_back == []
 
 
+@pytest.mark.slow
 @given(
     data=st.data(), world=worlds(max_transfers=6, max_keys=2, variants=NUMBERED + MIXED + ALIASED + COVERED)
 )

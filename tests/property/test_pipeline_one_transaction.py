@@ -59,6 +59,7 @@ def dump(connection: sa.Connection) -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
+@pytest.mark.slow
 @given(history=histories(), data=st.data())
 @settings(max_examples=25, deadline=None)
 def test_a_transaction_that_fails_at_any_statement_changes_nothing_and_can_be_done_again(

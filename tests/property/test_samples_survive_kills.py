@@ -58,6 +58,7 @@ def held(tsdb: Tsdb, since: int) -> Samples:
     return found
 
 
+@pytest.mark.slow
 @settings(
     max_examples=12,
     deadline=None,

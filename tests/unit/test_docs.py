@@ -131,6 +131,7 @@ def test_every_path_in_the_guides_exists(page: Path) -> None:
     assert missing == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.name)
 def test_every_class_and_method_in_the_guides_exists(page: Path) -> None:
     words = {word for word in CODE.findall(prose(page.read_text())) if METHOD.fullmatch(word)}
@@ -151,12 +152,14 @@ def test_every_promise_of_the_readme_is_one_of_the_properties() -> None:
     assert re.findall(r"\(S(\d+)\)", promises) == [str(number) for number in range(1, 11)]
 
 
+@pytest.mark.slow
 def test_every_alert_of_the_code_has_its_section_and_no_other_has() -> None:
     written = set(re.findall(r"^### (\w+)$", ALERTS.read_text(), re.MULTILINE))
     assert written == set(alert_names())
     assert len(written) >= 14
 
 
+@pytest.mark.slow
 def test_every_alert_about_the_process_has_its_remedy() -> None:
     about_transfers = {name for name in alert_names() if name.startswith("Transfer")}
     notified = set(re.findall(r"^\| `(\w+)`", OPERATIONS.read_text(), re.MULTILINE))

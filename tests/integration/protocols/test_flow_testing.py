@@ -37,7 +37,7 @@ def matched(flow: FlowTest) -> StepTest:
 async def test_both_transactions_of_a_layerzero_transfer_show_its_guid(
     chains: Chains, layerzero: LayerZero, tmp_path: Path
 ) -> None:
-    (abi,) = load(OFT)
+    abi, _ = load(OFT)
     flow = {
         "contract": "oft",
         "key": "guid",

@@ -170,6 +170,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Hanging:
     return hanging
 
 
+@pytest.mark.slow
 async def test_a_query_ends_by_its_time_and_the_server_answers_meanwhile(
     serving: Serving, hanging: Hanging
 ) -> None:

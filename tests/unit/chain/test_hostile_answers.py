@@ -89,6 +89,7 @@ def chain() -> FakeChain:
     return chain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["eth_chainId", "eth_getLogs"])
 @pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE.keys())
 async def test_reading_goes_on_at_the_other_endpoint(chain: FakeChain, method: str, answer: bytes) -> None:

@@ -81,6 +81,7 @@ def test_elements_without_a_value_are_one_alert_and_the_others_count() -> None:
     assert [s.labels["alertname"] for s in extracted.signals] == ["FlowEvaluationFailed"]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_elements_take_a_few_seconds() -> None:
     big = paid(*((number, 1) for number in range(100_000)))
     with effort_within(10):

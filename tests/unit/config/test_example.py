@@ -126,6 +126,7 @@ def test_the_example_s_networks_are_connext_s(with_every_key: Settings) -> None:
         assert with_every_key.contracts["connext"].addresses_on(name) == [chain["connext"]]
 
 
+@pytest.mark.slow
 def test_the_reference_is_current() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "docs.py", "--check"], capture_output=True, text=True, check=False

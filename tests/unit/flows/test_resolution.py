@@ -274,6 +274,7 @@ def test_a_step_elsewhere_takes_the_first_opening_that_retention_left(connection
     assert shown(connection)["1/2/7#4"] == ("complete", [("send", 1090), ("fill", 1105), ("settle", 1107)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_first", [False, True])
 def test_thousands_of_events_of_one_key_take_time_in_proportion(
     connection: sa.Connection, steps_first: bool

@@ -43,6 +43,7 @@ def test_transfers_in_time_are_complete_in_every_direction_and_raise_nothing(wor
     assert world.alerts() == []
 
 
+@pytest.mark.slow
 def test_steps_may_be_seen_before_their_opening(world: World) -> None:
     """S3"""
     world.follow(1)
@@ -52,6 +53,7 @@ def test_steps_may_be_seen_before_their_opening(world: World) -> None:
     assert [alert for alert in world.alerted() if alert.state == "firing"] == []
 
 
+@pytest.mark.slow
 def test_a_transfer_that_never_arrives_is_overdue_at_its_deadlines_and_not_before(world: World) -> None:
     """S5"""
     protocol = world.protocol
@@ -67,6 +69,7 @@ def test_a_transfer_that_never_arrives_is_overdue_at_its_deadlines_and_not_befor
     assert {(a.labels["origin"], a.labels["destination"]) for a in world.alerts()} == set(protocol.routes)
 
 
+@pytest.mark.slow
 def test_a_late_transfer_ends_its_alerts(world: World) -> None:
     protocol = world.protocol
     late = max(step.within for step in protocol.steps) + 10
@@ -79,6 +82,7 @@ def test_a_late_transfer_ends_its_alerts(world: World) -> None:
     assert world.alerted() == sorted(ended * len(protocol.routes))
 
 
+@pytest.mark.slow
 def test_a_payout_that_nobody_funded_is_an_orphan(world: World) -> None:
     protocol = world.protocol
     world.open(1)
@@ -95,6 +99,7 @@ def test_a_payout_that_nobody_funded_is_an_orphan(world: World) -> None:
         assert {by_key[protocol.key(r, 2)] for r in protocol.routes} == {"orphan"}
 
 
+@pytest.mark.slow
 def test_a_payout_that_comes_twice_is_reported_unless_it_may(world: World) -> None:
     protocol = world.protocol
     world.open(1)
@@ -108,6 +113,7 @@ def test_a_payout_that_comes_twice_is_reported_unless_it_may(world: World) -> No
     assert world.alerted() == sorted([*expected] * len(protocol.routes))
 
 
+@pytest.mark.slow
 def test_what_is_no_transfer_of_the_flow_raises_nothing(world: World) -> None:
     for route in world.protocol.routes:
         for transaction in world.protocol.ignored(route, 1):

@@ -60,6 +60,7 @@ def seen(protocol: Protocol, folder: Path, order: Sequence[Timed]) -> tuple[list
         return sorted(world.statuses().values()), world.alerted()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "case", "step"), CASES)
 def test_as_many_payouts_as_openings_are_complete(
     protocol: Protocol, case: Case, step: str, tmp_path: Path
@@ -68,6 +69,7 @@ def test_as_many_payouts_as_openings_are_complete(
         assert seen(protocol, tmp_path / str(number), order) == (["complete"] * 2, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("protocol", "case", "step"), CASES)
 def test_one_payout_too_many_is_an_orphan(protocol: Protocol, case: Case, step: str, tmp_path: Path) -> None:
     for number, order in enumerate(interleaved(*case(3))):
@@ -85,6 +87,7 @@ def test_one_payout_too_few_is_overdue(protocol: Protocol, case: Case, step: str
         assert step in {alert.step for alert in alerts}
 
 
+@pytest.mark.slow
 def test_a_mint_on_its_way_when_watching_begins_shifts_no_later_pair(tmp_path: Path) -> None:
     opened, paid = equal_deposits(2)
     early = (-3_600, cctp_v2.minted(ROUTE, 1, 0, identity(ROUTE, 499)))

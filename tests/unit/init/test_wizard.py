@@ -66,6 +66,7 @@ def answering(*answers: str) -> Prompt:
     return prompt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", CHOICES)
 def test_what_is_written_loads_once_its_variables_are_set(preset: str, tmp_path: Path) -> None:
     plan = created(given(preset), tmp_path)
@@ -76,6 +77,7 @@ def test_what_is_written_loads_once_its_variables_are_set(preset: str, tmp_path:
     assert plan.warnings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_known_pair_of_networks_loads(preset: str, tmp_path: Path) -> None:
     first, *others = PRESETS[preset].networks
@@ -84,6 +86,7 @@ def test_every_known_pair_of_networks_loads(preset: str, tmp_path: Path) -> None
         assert set(plan.settings.networks) == {first, other}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_flow_can_open_and_end_on_the_networks_chosen(preset: str, tmp_path: Path) -> None:
     for flow in created(given(preset), tmp_path).flows:

@@ -62,6 +62,7 @@ def signals(folder: Path, seed: int, *, restarts: bool) -> list[tuple[Any, ...]]
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("restarts", [False, True])
 def test_verdicts_are_the_same_where_transfers_are_loaded_aside(
@@ -72,6 +73,7 @@ def test_verdicts_are_the_same_where_transfers_are_loaded_aside(
     assert signals(tmp_path, seed, restarts=restarts) == at_once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_verdicts_are_the_same_with_restarts(tmp_path: Path, seed: int) -> None:
     without = signals(tmp_path, seed, restarts=False)

@@ -133,6 +133,7 @@ async def test_what_the_database_refuses_for_good_is_not_tried_again(plan: Plan,
                     await run(job)
 
 
+@pytest.mark.slow
 async def test_what_a_checker_cannot_read_is_reported_once_in_a_while(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # S10

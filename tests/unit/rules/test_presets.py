@@ -41,6 +41,7 @@ def test_fires_when_it_should_and_not_beside(tests: Path, folder: Path) -> None:
     assert tested.tests
 
 
+@pytest.mark.slow
 def test_promtool_finds_the_same(folder: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:

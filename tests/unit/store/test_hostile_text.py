@@ -58,6 +58,7 @@ def in_order(table: sa.Table, rows: Iterable[Mapping[str, object]]) -> list[dict
     return sorted(plain, key=lambda one: [str(one[key]) for key in keys])
 
 
+@pytest.mark.slow
 @tables
 def test_every_table_takes_any_text_by_every_way_and_gives_it_back(
     connection: sa.Connection, table: sa.Table

@@ -165,6 +165,7 @@ def test_how_long_something_lasts_is_the_same_whatever_is_followed(jump: float) 
 OFF = [-3600.0, -600.0, -30.0, 30.0, 600.0, 3600.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("witness", ["heads", "dates", "one date and one head"])
 @pytest.mark.parametrize("error", OFF)
 @pytest.mark.parametrize(("wrong_from", "right_from"), [(0, 120), (60, 90), (60, 600), (60, 10_000)], ids=str)

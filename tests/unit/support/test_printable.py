@@ -13,6 +13,7 @@ from chainwatch.support.printable import clean, json_clean
 HIDING = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
+@pytest.mark.slow
 def test_no_character_that_is_not_seen_or_ends_a_line_gets_through() -> None:
     for first in range(0, sys.maxunicode + 1, 256):
         shown = clean("".join(map(chr, range(first, first + 256))))

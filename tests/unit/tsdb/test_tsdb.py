@@ -225,6 +225,7 @@ def test_a_slow_reader_holds_up_nobody_for_long() -> None:
     assert ask(tsdb, "a") == {labels("a"): 1}
 
 
+@pytest.mark.slow
 def test_a_snapshot_sees_each_batch_whole_however_long_it_is_read() -> None:
     tsdb = Tsdb()
     names = [labels("a", x=str(n)) for n in range(50)]
