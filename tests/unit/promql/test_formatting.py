@@ -56,6 +56,20 @@ def normal(node: Node) -> str:
         ("info(a,{})", "info(a)"),
         ("info(a,{b='c',__name__='target_info'})", 'info(a, {__name__="target_info",b="c"})'),
         ("info(a,{__name__=~'.+_info'})", 'info(a, {__name__=~".+_info"})'),
+        ("m[ 2*5m ]", "m[10m]"),
+        ("m[MAX(2*step(),1m)]", "m[max_of(2 * step(), 1m)]"),
+        ("m[step()+1+range()/1.5:STEP()-1.0005]", "m[step() + 1s + range() / 1.5:step() - 1.0005]"),
+        ("m[-(step()-(5+range()))*2]", "m[-(step() - (5s + range())) * 2]"),
+        ("m[(step()^2)^step()^2%1m]", "m[(step() ^ 2) ^ step() ^ 2 % 1m]"),
+        ("m[(-step())^2]", "m[(-step()) ^ 2]"),
+        ("m[1m--5*(-4-step())]", "m[1m - -5 * (-4s - step())]"),
+        ("m offset-step()", "m offset -step()"),
+        ("(m offset (step()*2))*3", "m offset +(step() * 2) * 3"),
+        ("-m offset -(1m-step())^2", "-m offset -(1m - step()) ^ 2"),
+        (
+            "max_over_time(m[1h:step()] offset - min_of(1,step()))",
+            "max_over_time(m[1h:step()] offset -min_of(1s, step()))",
+        ),
     ],
 )
 def test_one_line(query: str, formatted: str) -> None:
