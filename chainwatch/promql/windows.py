@@ -75,7 +75,8 @@ def lost_by_resets(values: Values) -> float:
     """Return the sum of the values before which the counter began again."""
     if len(values) >= WIDE:
         all_values = np.asarray(values)
-        return float(all_values[:-1][all_values[1:] < all_values[:-1]].sum())
+        with np.errstate(over="ignore"):
+            return float(all_values[:-1][all_values[1:] < all_values[:-1]].sum())
     lost = 0.0
     before = values[0]
     for value in values:

@@ -447,6 +447,12 @@ def test_many_values_are_computed_as_few(
     assert quick == pytest.approx(compute(values), rel=1e-6, nan_ok=True)
 
 
+@pytest.mark.filterwarnings("error")
+def test_resets_that_overflow_are_infinite_and_nothing_is_written_about_it() -> None:
+    source = MemorySource([Series(Labels({"__name__": "m"}), range(0, 600_000, 1000), [1e308, 0.0] * 300)])
+    assert _vector("increase(m[10m])", source) == {"{}": math.inf}
+
+
 def test_values_that_cancel_each_other_are_added_as_prometheus_adds() -> None:
     source = _source_of(
         {"m": "-2e220 -1e219 0.5 2.5 1e217 -1e217 2e220 7 1e219 -500", "n": "1e100 1 -1e100 1"}
