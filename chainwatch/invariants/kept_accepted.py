@@ -64,14 +64,19 @@ class KeptAccepted:
     ) -> Mapping[str, Any] | None:
         """Return with which values those of ``check`` are compared; None where these are earlier than all.
 
-        Where nothing was read before, they are kept as what was read first.
+        Where nothing was read before, they are kept as what was read first. Those that somebody accepted later are right,
+        too: a reorg may take the block of which they were accepted.
         """
         kept = self._loaded(connection)
         reads = invariant.reads_hash
         known = [one for one in kept.get(invariant.name, ()) if one.reads == reads]
         at = (check.timestamp, check.network, check.block)
         if known:
-            before = [one for one in known if (one.timestamp, one.network, one.block) <= at]
+            before = [one for one in known if _place(one) <= at]
+            later = [one for one in known[len(before) :] if one.author != BY_NOBODY]
+            for one in later:
+                if all(values.get(name) == value for name, value in one.content.items()):
+                    return one.content
             return _still_counted(invariant, check, before[-1]) if before else None
         content = {one.name: values[one.name] for one in invariant.values}
         if nothing := [name for name, value in content.items() if value in _NOTHING]:
@@ -120,6 +125,10 @@ class KeptAccepted:
         if self._kept is None:
             self._kept = accepted_values.load(connection)
         return self._kept
+
+
+def _place(accepted: Accepted) -> tuple[int, str, int]:
+    return accepted.timestamp, accepted.network, accepted.block
 
 
 def _still_counted(invariant: Invariant, check: Check, accepted: Accepted) -> Mapping[str, Any]:

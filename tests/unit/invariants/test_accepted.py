@@ -108,6 +108,39 @@ def test_a_reorg_drops_what_was_read_first_in_a_block_that_is_gone(connection: s
     assert chains.raised == [("InvariantViolated", 1_040, None, "")]
 
 
+def test_what_was_accepted_in_a_block_that_is_gone_holds_good_in_those_in_its_place(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 8), (3, 8), (4, 8)):
+        chains.step(number, funds)
+    accept(chains)
+    chains.step(5, 9)
+    accept(chains)
+    chains.step(6, 9)
+    assert [reason for *_, reason in chains.raised] == ["", "accepted", "", "accepted"]
+    chains.step(4, 9, fork=1, back_to=3)
+    for number in range(5, 8):
+        chains.step(number, 9, fork=1)
+    assert len(chains.raised) == 4
+    chains.step(8, 8, fork=1)
+    assert chains.raised[4:] == [("InvariantViolated", 1_080, None, "")]
+
+
+def test_what_is_accepted_after_a_reorg_takes_the_place_of_what_was_accepted_in_blocks_that_are_gone(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 7), (3, 7), (4, 8)):
+        chains.step(number, funds)
+    accept(chains)
+    chains.step(3, 9, fork=1, back_to=2)
+    accept(chains)
+    for number in (4, 5, 6):
+        chains.step(number, 9, fork=1)
+    assert chains.raised[-1] == ("InvariantViolated", 1_030, 1_040, "accepted")
+
+
 def test_a_reorg_of_another_network_drops_what_was_read_first_with_it(connection: sa.Connection) -> None:
     values = {**BACKED["values"]}
     chains = Chains(connection, plan_of(same={"values": values, "assert": "is_accepted(minted)"}))
