@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch.checker.invariants.invariant import Invariant, Values
-from chainwatch.checker.invariants.judge import VIOLATED
+from chainwatch.checker.invariants.judge import VIOLATED, shown
 from chainwatch.invariants.as_of import AsOf
 from chainwatch.store import accepted_values, invariants
 from chainwatch.store.accepted_values import AS_OF, BY_NOBODY, Accepted
@@ -85,6 +85,15 @@ class KeptAccepted:
                 invariant=invariant.name,
                 values=nothing,
             )
+        if others := kept.get(invariant.name):
+            was = others[-1].content
+            if changed := [name for name, value in content.items() if name in was and was[name] != value]:
+                _log.warning(
+                    "an invariant reads other values than before, and takes for right what it read first of these",
+                    invariant=invariant.name,
+                    was=shown({name: was[name] for name in changed}),
+                    now=shown({name: content[name] for name in changed}),
+                )
         place = (invariant.name, check.network, check.block, check.timestamp)
         first = Accepted(*place, reads, content, BY_NOBODY, float(check.timestamp))
         self.forget(connection, [invariant.name])

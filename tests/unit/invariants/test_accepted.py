@@ -218,6 +218,23 @@ def test_a_first_value_that_is_nothing_is_warned_of_as_by_a_wrong_address(
     assert [one["invariant"] for one in found] == ["same"] * is_warned
 
 
+def test_what_is_accepted_no_more_because_other_values_are_read_is_warned_of(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    chains.step(1, 7)
+    chains.step(2, 8)
+    nonce = {"network": "alpha", "address": SAFE, "nonce": True}
+    values = {**FLOOR["values"], "nonce": nonce}
+    chains = Chains(connection, plan_of(same={"values": values, "assert": "is_accepted(funds)"}))
+    with capture_logs() as logs:
+        for number in (3, 4):
+            chains.mine(number)
+            chains.answer(lambda *_: {"funds": 8, "nonce": 1})
+    (warning,) = logs
+    assert (warning["was"], warning["now"]) == ("funds = 7", "funds = 8")
+
+
 def test_accepted_events_do_not_hide_later_ones(connection: sa.Connection, tmp_path: Path) -> None:
     events = {"network": "alpha", "contract": "bridge", "event": "Sent", "within": "25s", "at_once": True}
     table = {"values": {"changes": events}, "assert": "changes <= accepted.changes"}
