@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainwatch.config import Settings
 from chainwatch.config.rules import RuleSettings
-from chainwatch.promql.parser import parse
+from chainwatch.promql.resolving import parse_instant
 from chainwatch.rules.files import RuleFileError, read_rule_file
 from chainwatch.rules.model import AlertingRule, Group, RecordingRule, Rule
 from chainwatch.rules.placed import PlacedGroup
@@ -91,7 +91,7 @@ def _configured(tables: Sequence[RuleSettings], add: _Add) -> Iterator[PlacedGro
 
 
 def _rule(table: RuleSettings) -> Rule:
-    query = parse(table.query)
+    query = parse_instant(table.query)
     if table.record is not None:
         return RecordingRule(table.record, query, table.labels)
     return AlertingRule(

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from chainwatch.config.types import Duration, Expected, PositiveDuration, Severity, Table, Text
 from chainwatch.grammar.durations import parse_duration
 from chainwatch.promql.errors import ParseError
-from chainwatch.promql.parser import parse
+from chainwatch.promql.resolving import parse_instant
 from chainwatch.promql.signatures import SCALAR, VECTOR
 from chainwatch.rules.template import Template, TemplateError
 
@@ -19,7 +19,7 @@ _SERIES_NAME = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 def _query(text: str) -> str:
     try:
-        query = parse(text)
+        query = parse_instant(text)
     except ParseError as error:
         raise ValueError(
             f"cannot be read at its line {error.line}, column {error.column}: {error.reason}"

@@ -19,7 +19,7 @@ from chainwatch.operations.context import Context
 from chainwatch.operations.errors import Conflict, Invalid
 from chainwatch.operations.queries import parse_severity
 from chainwatch.promql.errors import ParseError
-from chainwatch.promql.parser import parse
+from chainwatch.promql.resolving import parse_instant
 from chainwatch.promql.signatures import RANGE, TEXT
 from chainwatch.rules.model import AlertingRule, Group
 from chainwatch.rules.placed import PlacedGroup
@@ -171,7 +171,7 @@ def groups_of(rules: Iterable[StoredRule]) -> tuple[list[PlacedGroup], list[tupl
 def _group_of(rule: StoredRule) -> PlacedGroup:
     alerting = AlertingRule(
         rule.name,
-        parse(rule.query),
+        parse_instant(rule.query),
         round(parse_duration(rule.duration) * 1000),
         labels={"severity": rule.severity},
         annotations=dict(rule.annotations),
@@ -223,7 +223,7 @@ def _check_query(text: str) -> None:
     if len(text) > QUERY_MAX:
         raise Invalid(f"query: longer than {QUERY_MAX} characters")
     try:
-        query = parse(text)
+        query = parse_instant(text)
     except ParseError as error:
         raise Invalid(f"query: {error}"[:500]) from None
     if query.type in (RANGE, TEXT):
@@ -293,7 +293,7 @@ def _view(
 
 def _is_readable(query: str) -> bool:
     try:
-        parse(query)
+        parse_instant(query)
     except ParseError:  # stored by a version that read more
         return False
     return True

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import math
 
-from chainwatch.promql.durations import read_seconds, refuse_functions
+from chainwatch.promql.durations import (
+    SECONDS_MAX,
+    negate,
+    read_function,
+    read_seconds,
+    whole_milliseconds,
+)
 from chainwatch.promql.errors import ParseError, Unsupported, quoted
 from chainwatch.promql.lexer import Token, error_at, parse_duration, parse_number, tokenize, unquote
-from chainwatch.promql.syntax import At, Matcher
+from chainwatch.promql.syntax import At, Computed, Matcher, Seconds
 
 _METRIC_NAME = "__name__"
 _KINDS = {
@@ -57,6 +63,10 @@ class Cursor:
             self.take()
             return True
         return False
+
+    def is_at(self, start: int, text: str) -> bool:
+        """Return whether the query has ``text`` at the index ``start``."""
+        return self._source.startswith(text, start)
 
     def expect(self, text: str, where: str) -> None:
         if not self.takes(text):
@@ -111,6 +121,12 @@ class Cursor:
                 raise self.unexpected(f' in {where}, expected "," or ")"')
         return tuple(labels)
 
+    def grouping(self) -> tuple[bool, tuple[str, ...]] | None:
+        """Take the labels by which or without which (then True) is grouped; None where there are none."""
+        if (by := self.takes_word("by")) or self.takes_word("without"):
+            return not by, self.labels("grouping opts")
+        return None
+
     def matcher(self, named: bool) -> Matcher:
         """Take a matcher; ``named``: the metric's name stands before the braces."""
         token = self.at
@@ -131,34 +147,39 @@ class Cursor:
         except ValueError as error:
             raise self.error(f"illegal pattern {quoted(value[:60])}: {error}", token.start) from None
 
-    def length(self, where: str) -> int:
+    def length(self, where: str) -> int | Computed:
+        """Take a length of time, in milliseconds unless the query's step or range decides it."""
         token = self.at
         if token.text == ":":
             raise self.error(
                 'subqueries aligned to the time of evaluation ("::") are experimental and not supported',
                 kind=Unsupported,
             )
+        length: int | Computed
         if token.kind in ("number", "duration") and self.after.text in ("]", ":"):
             length = self.milliseconds(where)
         else:
-            length = self._computed(where)
-        if length <= 0:
+            length = self._cut(read_seconds(self, where), token)
+        if not isinstance(length, Computed) and length <= 0:
             raise self.error("duration must be greater than 0", token.start)
         return length
 
-    def offset(self) -> int:
-        """Take an offset: one number, or one in parentheses; operators that follow the latter belong to it, too."""
-        if self.at.text == "(":
-            return self._computed("offset")
+    def offset(self) -> int | Computed:
+        """Take an offset: a number or a function, or one in parentheses, to which operators that follow belong, too."""
+        token = self.at
+        if token.text == "(":
+            return self._cut(read_seconds(self, "offset"), token)
         sign = -1 if self.takes("-") else 1
         if sign > 0:
             self.takes("+")
         if self.takes("("):
-            length = self._computed("offset")
+            seconds: Seconds | None = read_seconds(self, "offset")
             self.expect(")", "offset")
-            return sign * length
-        refuse_functions(self)
-        return sign * self.milliseconds("offset")
+        else:
+            seconds = read_function(self, "offset")
+        if seconds is None:
+            return sign * self.milliseconds("offset")
+        return self._cut(negate(seconds) if sign < 0 else seconds, token)
 
     def pinned(self) -> At:
         token = self.at
@@ -184,12 +205,17 @@ class Cursor:
             sign * parse_number(number.text), number, "timestamp out of bounds for @ modifier"
         )
 
-    def _computed(self, where: str) -> int:
-        """Take an expression, and return its milliseconds, cut as Prometheus does."""
-        token = self.at
-        seconds = read_seconds(self, where)
-        self._in_milliseconds(seconds, token, "duration is out of range")
-        return int(seconds * 1000)
+    def _cut(self, seconds: Seconds, token: Token) -> int | Computed:
+        """Return the milliseconds of an expression that began at ``token``, if they are known."""
+        if isinstance(seconds, Computed):
+            return seconds
+        try:
+            return whole_milliseconds(seconds)
+        except ValueError as error:
+            raise self.error(str(error), token.start) from None
+
+    def number(self) -> float:
+        return parse_number(self.take().text)
 
     def milliseconds(self, where: str) -> int:
         token = self.at
@@ -203,6 +229,6 @@ class Cursor:
         raise self.unexpected(f" in {where}, expected number or duration")
 
     def _in_milliseconds(self, seconds: float, token: Token, reason: str) -> int:
-        if not math.isfinite(seconds) or abs(seconds) >= (1 << 63) / 1000:
+        if not math.isfinite(seconds) or abs(seconds) >= SECONDS_MAX:
             raise self.error(reason, token.start)
         return int(seconds * 1000 + math.copysign(0.5, seconds))

@@ -10,20 +10,25 @@ import math
 import re
 from collections.abc import Sequence
 
+from chainwatch.promql.durations import PRECEDENCE as DURATION_PRECEDENCE
+from chainwatch.promql.durations import SIGN
+from chainwatch.promql.info import info_selector
 from chainwatch.promql.numbers import format_general
 from chainwatch.promql.parser import Query
 from chainwatch.promql.series import NAME
 from chainwatch.promql.signatures import PRECEDENCE
 from chainwatch.promql.syntax import (
     Aggregation,
-    At,
     Binary,
     Call,
+    Computed,
+    Matcher,
     Matching,
     Negation,
     Node,
     Number,
     RangeSelector,
+    Seconds,
     Selector,
     Subquery,
     Text,
@@ -33,6 +38,10 @@ LINE = 100
 """Characters of a line."""
 INDENT = "  "
 _POWER = "^"
+_ALONE = 9
+"""More than any operator binds."""
+_CONSTANT_MAX = 1 << 53
+"""Whole milliseconds below it are exact."""
 _WORD = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 _METRIC = re.compile("[a-zA-Z_:][a-zA-Z0-9_:]*")
 _UNITS = (("y", 31_536_000_000, True), ("w", 604_800_000, True), ("d", 86_400_000, False))
@@ -78,6 +87,9 @@ def _pretty(node: Node, level: int) -> str:
             return _bracketed(below, isinstance(below, Binary | Negation), level) + _range_of(node)
         case Aggregation(expression=below, parameter=parameter):
             return _call(_head(node), [below] if parameter is None else [parameter, below], level)
+        case Call(function="info", arguments=(base, Selector(matchers=matchers))):
+            inner = _pretty(base, level + 1) + _info_selector(matchers, f",\n{INDENT * (level + 1)}")
+            return f"{indent}info(\n{inner}\n{indent})"
         case Call(function=function, arguments=arguments) if arguments:
             return _call(function, arguments, level)
         case _:
@@ -108,7 +120,9 @@ def _line(node: Node) -> str:
         case Selector():
             return _selector(node, "")
         case RangeSelector(selector=selector, range=length, extended=extended):
-            return _selector(selector, f"[{format_duration(length)}]") + (f" {extended}" if extended else "")
+            return _selector(selector, f"[{_length(node, 'range', length)}]") + (
+                f" {extended}" if extended else ""
+            )
         case Subquery(expression=below):
             return _in_line(below, isinstance(below, Binary | Negation)) + _range_of(node)
         case Negation(expression=below):
@@ -120,6 +134,8 @@ def _line(node: Node) -> str:
         case Aggregation(expression=below, parameter=parameter):
             inner = "" if parameter is None else f"{_line(parameter)}, "
             return f"{_head(node)}({inner}{_line(below)})"
+        case Call(function="info", arguments=(base, Selector(matchers=matchers))):
+            return f"info({_line(base)}{_info_selector(matchers, ', ')})"
         case Call(function=function, arguments=arguments):
             return f"{function}({', '.join(map(_line, arguments))})"
 
@@ -174,20 +190,73 @@ def _selector(selector: Selector, length: str) -> str:
         if matcher.name == NAME and matcher.operator == "=" and _METRIC.fullmatch(matcher.value):
             name, others = matcher.value, [one for one in others if one is not matcher]
             break
-    tests = ",".join(sorted(f"{_name(one.name)}{one.operator}{_quoted(one.value)}" for one in others))
-    found = f"{name}{{{tests}}}" if tests or not name else name
-    return f"{found}{length}{_moved(selector.at, selector.offset)}{' smoothed' if selector.smoothed else ''}"
+    found = f"{name}{_tests(others)}" if others or not name else name
+    return f"{found}{length}{_moved(selector)}{' smoothed' if selector.smoothed else ''}"
+
+
+def _tests(matchers: Sequence[Matcher]) -> str:
+    written = sorted(f"{_name(one.name)}{one.operator}{_quoted(one.value)}" for one in matchers)
+    return f"{{{','.join(written)}}}"
+
+
+def _info_selector(matchers: Sequence[Matcher], before: str) -> str:
+    """Return the second argument of ``info``, after ``before``: it names no metric before its braces."""
+    return "" if Selector(tuple(matchers)) == info_selector(None) else before + _tests(matchers)
 
 
 def _range_of(node: Subquery) -> str:
-    step = "" if node.step is None else format_duration(node.step)
-    return f"[{format_duration(node.range)}:{step}]{_moved(node.at, node.offset)}"
+    return f"[{_length(node, 'range', node.range)}:{_length(node, 'step', node.step)}]{_moved(node)}"
 
 
-def _moved(at: At, offset: int) -> str:
+def _moved(node: Selector | Subquery) -> str:
+    at, offset = node.at, node.offset
     text = "" if at is None else f" @ {at}()" if isinstance(at, str) else f" @ {at / 1000:.3f}"
+    if (computed := dict(node.computed).get("offset")) is not None:
+        return f"{text} offset {_computed_offset(computed)}"
     sign = "-" if offset < 0 else ""
     return f"{text} offset {sign}{format_duration(abs(offset))}" if offset else text
+
+
+def _computed_offset(computed: Computed) -> str:
+    """Return an offset to which operators that follow do not belong: with a sign where it has brackets."""
+    if computed.operator not in DURATION_PRECEDENCE:
+        return _seconds(computed)
+    if len(computed.operands) == 1:
+        return f"-{_seconds(computed.operands[0], _ALONE)}"
+    return f"+({_seconds(computed)})"
+
+
+def _length(node: RangeSelector | Subquery, field: str, milliseconds: int | None) -> str:
+    computed = dict(node.computed).get(field)
+    if computed is not None:
+        return _seconds(computed)
+    return "" if milliseconds is None else format_duration(milliseconds)
+
+
+def _seconds(seconds: Seconds, lowest: int = 0, *, is_factor: bool = False) -> str:
+    """Return a computed duration, in brackets if it binds less than ``lowest``; a constant factor is no duration."""
+    if not isinstance(seconds, Computed):
+        text = _constant(abs(seconds), is_factor)
+        binds = _ALONE
+        if math.copysign(1, seconds) < 0:
+            text, binds = f"-{text}", SIGN
+    elif seconds.operator not in DURATION_PRECEDENCE:
+        return f"{seconds.operator}({', '.join(map(_seconds, seconds.operands))})"
+    elif len(seconds.operands) == 1:
+        text, binds = f"-{_seconds(seconds.operands[0], SIGN)}", SIGN
+    else:
+        operator, (left, right) = seconds.operator, seconds.operands
+        binds, scales = DURATION_PRECEDENCE[operator], operator in ("*", "/", _POWER)
+        first = _seconds(left, binds + (operator == _POWER), is_factor=scales)
+        second = _seconds(right, binds + (operator != _POWER), is_factor=scales)
+        text = f"{first} {operator} {second}"
+    return f"({text})" if binds < lowest else text
+
+
+def _constant(seconds: float, is_factor: bool) -> str:
+    milliseconds = seconds * 1000
+    is_number = is_factor or not milliseconds.is_integer() or milliseconds >= _CONSTANT_MAX
+    return format_general(seconds) if is_number else format_duration(int(milliseconds))
 
 
 def _names(labels: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from chainwatch.promql.errors import EvaluationError
 from chainwatch.promql.series import NAME, Labels
-from chainwatch.promql.syntax import Call, Matcher, Node, Selector, walk
+from chainwatch.promql.syntax import Call, Matcher, Selector, walk
 from chainwatch.promql.vectors import Vector
 
 if TYPE_CHECKING:
@@ -30,14 +30,21 @@ def info_selector(given: Selector | None) -> Selector:
     return Selector(tuple(matchers))
 
 
-def info(evaluation: Evaluation, call: Call, at: int) -> Vector:
-    """Return the elements with the labels of the info series. Raises ``EvaluationError``."""
+def looked_up(call: Call) -> Selector:
+    """Return what selects the info series, moved in time as the first selector of what has their labels added."""
     base, selector = call.arguments
     assert isinstance(selector, Selector)
+    first = next((node for node in walk(base) if isinstance(node, Selector)), Selector(()))
+    return replace(selector, at=first.at, offset=first.offset)
+
+
+def info(evaluation: Evaluation, call: Call, at: int) -> Vector:
+    """Return the elements with the labels of the info series. Raises ``EvaluationError``."""
+    base, selector = call.arguments[0], looked_up(call)
     names = [matcher for matcher in selector.matchers if matcher.name == NAME]
     wanted = [matcher for matcher in selector.matchers if matcher.name != NAME]
     elements = evaluation.vector(base, at)
-    infos = _infos(evaluation, base, selector, at, {_identity(labels) for labels, _, _ in elements})
+    infos = _infos(evaluation, selector, at, {_identity(labels) for labels, _, _ in elements})
     is_needed = not all(matcher.takes("") for matcher in wanted)
     result: Vector = []
     for labels, value, unnamed in elements:
@@ -45,20 +52,16 @@ def info(evaluation: Evaluation, call: Call, at: int) -> Vector:
             result.append((labels, value, unnamed))  # an info series itself
             continue
         found = infos.get(_identity(labels), [])
+        evaluation.spend(len(found))
         if found or not is_needed:
             result.append((labels.put(_added(labels, found, wanted)), value, unnamed))
     return result
 
 
-def _infos(
-    evaluation: Evaluation, base: Node, selector: Selector, at: int, identities: Set[tuple[str, ...]]
-) -> _Infos:
-    """Return the info series of these at the time at which ``base`` is looked up; of several of a metric, the latest."""
-    looked_up = next((node for node in walk(base) if isinstance(node, Selector)), Selector(()))
+def _infos(evaluation: Evaluation, selector: Selector, at: int, identities: Set[tuple[str, ...]]) -> _Infos:
+    """Return the info series of these identities; of several of a metric, the latest."""
     newest: dict[tuple[str, ...], tuple[int, Labels]] = {}
-    for labels, time, _ in evaluation.selected(
-        replace(selector, at=looked_up.at, offset=looked_up.offset), at
-    ):
+    for labels, time, _ in evaluation.selected(selector, at):
         identity = _identity(labels)
         if identity not in identities:
             continue

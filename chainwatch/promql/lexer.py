@@ -105,7 +105,9 @@ def parse_number(text: str) -> float:
     """Return the value of a token of kind ``number``."""
     if text[:2] in ("0x", "0X"):
         return float(int(text, 16))
-    return float(int(text, 8)) if _OCTAL.fullmatch(text) else float(text)
+    if _OCTAL.fullmatch(text) and (octal := int(text, 8)) < 1 << 63:
+        return float(octal)
+    return float(text)  # as Prometheus reads longer ones, too
 
 
 def unquote(text: str) -> str:

@@ -1,6 +1,6 @@
 """From a query's text to its syntax tree, by Prometheus' grammar (promql/parser/generated_parser.y) and its checks of types.
 
-Refused by name: native histograms, and some that is experimental in the grammar, such as functions in durations.
+Refused by name: native histograms, and some that is experimental in the grammar, such as ``[5m::1m]``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from chainwatch.promql.syntax import (
     At,
     Binary,
     Call,
+    Computed,
     Matcher,
     Matching,
     Negation,
@@ -41,6 +42,9 @@ from chainwatch.promql.syntax import (
     Selector,
     Subquery,
     Text,
+    is_computed,
+    is_moved,
+    with_lengths,
 )
 
 NESTING_MAX = 100
@@ -60,11 +64,15 @@ _NAME = "__name__"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query that was read: its text, its tree and the type of its result."""
+    """A query that was read: its text, its tree and the type of its result.
+
+    ``is_computed``: its step or range decides durations, which ``resolve`` computes.
+    """
 
     text: str
     root: Node
     type: Type
+    is_computed: bool = False
 
 
 def parse(text: str) -> Query:
@@ -78,7 +86,7 @@ def _parse(text: str) -> Query:
         root = parser.parse_all()
     except RecursionError:
         raise ParseError("the query is nested too deep", 1, 1) from None
-    return Query(text, root, type_of(root))
+    return Query(text, root, type_of(root), is_computed(root))
 
 
 _parse_once = lru_cache(256)(_parse)
@@ -182,10 +190,10 @@ class _Parser:
 
     def _unary(self) -> _Part:
         start = self._cursor.at.start
-        sign = 1
+        negations = 0
         signed = False
         while self._cursor.at.text in ("+", "-") and self._cursor.at.kind == "sign":
-            sign *= -1 if self._cursor.take().text == "-" else 1
+            negations += self._cursor.take().text == "-"
             signed = True
         if not signed:
             return self._postfix()
@@ -195,11 +203,11 @@ class _Parser:
                 f"unary expression only allowed on expressions of type scalar or instant vector, got {part.type}",
                 start,
             )
-        if sign > 0:
-            return part._replace(start=start)
         if isinstance(part.node, Number):
-            return self._part(Number(-part.node.value), start)
-        return self._part(Negation(part.node), start, part)
+            return self._part(Number(-part.node.value if negations % 2 else part.node.value), start)
+        for _ in range(min(negations, 2 - negations % 2)):  # two are not none: they drop the name
+            part = self._part(Negation(part.node), start, part)
+        return part._replace(start=start)
 
     def _postfix(self) -> _Part:
         """Parse an operand with its ranges, offsets and ``@``."""
@@ -225,18 +233,19 @@ class _Parser:
             self._cursor.expect("]", "range")
             if not isinstance(part.node, Selector) or part.closed or part.node.smoothed:
                 raise self._cursor.error("ranges only allowed for vector selectors", start)
-            if part.node.offset:
+            if is_moved(part.node):
                 raise self._cursor.error("no offset modifiers allowed before range", start)
             if part.node.at is not None:
                 raise self._cursor.error("no @ modifiers allowed before range", start)
-            return self._part(RangeSelector(part.node, length), part.start, part)
+            return self._part(with_lengths(RangeSelector(part.node, 0), range=length), part.start, part)
         step = None if self._cursor.at.text == "]" else self._cursor.length("subquery")
         self._cursor.expect("]", "range")
         if part.type != VECTOR:
             raise self._cursor.error(
                 f"subquery is only allowed on instant vector, got {part.type} instead", part.start
             )
-        return self._part(Subquery(part.node, length, step), part.start, part)
+        node = with_lengths(Subquery(part.node, 0, None), range=length, step=step)
+        return self._part(node, part.start, part)
 
     def _extended(self, part: _Part, start: int, how: Literal["anchored", "smoothed"]) -> _Part:
         """Return ``part`` with a value at the ends of its range, or between two samples."""
@@ -250,16 +259,16 @@ class _Parser:
         what = "range selectors" if how == "anchored" else "selectors"
         raise self._cursor.error(f"{how} modifier can only be used with {what}", start)
 
-    def _moved(self, part: _Part, start: int, offset: int | None = None, at: At = None) -> _Part:
+    def _moved(self, part: _Part, start: int, offset: int | Computed | None = None, at: At = None) -> _Part:
         """Return ``part`` with an offset or ``@``."""
         node = part.node
         inner = node.selector if isinstance(node, RangeSelector) else node
         name = "offset" if offset is not None else "@"
         if not isinstance(inner, Selector | Subquery) or part.closed:
             raise self._cursor.error(f"{name} must follow a selector or a subquery, not: {part.type}", start)
-        if (inner.offset if offset is not None else inner.at) not in (0, None):
+        if is_moved(inner) if offset is not None else inner.at is not None:
             raise self._cursor.error(f"{name} may not be set multiple times", start)
-        moved = replace(inner, offset=offset) if offset is not None else replace(inner, at=at)
+        moved = with_lengths(inner, offset=offset) if offset is not None else replace(inner, at=at)
         if isinstance(node, RangeSelector):
             assert isinstance(moved, Selector)
             return part._replace(node=replace(node, selector=moved))
@@ -319,9 +328,9 @@ class _Parser:
         return self._part(Selector(tuple(matchers)), token.start)
 
     def _aggregation(self, operator: str, token: Token) -> _Part:
-        modifier = self._grouping()
+        modifier = self._cursor.grouping()
         arguments = self._arguments()
-        modifier = modifier or self._grouping() or (False, ())
+        modifier = modifier or self._cursor.grouping() or (False, ())
         wanted = PARAMETERS[operator]
         if len(arguments) != (2 if wanted else 1):
             expected = "2 arguments" if wanted else "1 argument"
@@ -337,11 +346,6 @@ class _Parser:
         parameter = arguments[0].node if wanted else None
         node = Aggregation(operator, arguments[-1].node, parameter, *modifier, arguments[0].start)
         return self._part(node, token.start, *arguments)
-
-    def _grouping(self) -> tuple[bool, tuple[str, ...]] | None:
-        if (by := self._cursor.takes_word("by")) or self._cursor.takes_word("without"):
-            return not by, self._cursor.labels("grouping opts")
-        return None
 
     def _arguments(self, function: str = "") -> list[_Part]:
         self._cursor.expect("(", "arguments")
@@ -385,7 +389,9 @@ class _Parser:
         nodes = [part.node for part in arguments]
         if name == "info":
             given = nodes[1] if len(nodes) > 1 else None
-            if given is not None and (not isinstance(given, Selector) or given != Selector(given.matchers)):
+            if given is not None and not (
+                isinstance(given, Selector) and self._cursor.is_at(arguments[1].start, "{")
+            ):
                 raise self._cursor.error("expected label selectors only", arguments[1].start)
             nodes = [nodes[0], info_selector(given)]
         node = Call(name, tuple(nodes), tuple(part.start for part in arguments))

@@ -11,6 +11,7 @@ from chainwatch.promql.errors import EvaluationError, LimitExceeded
 from chainwatch.promql.evaluation import LOOK_BACK, Evaluation, Limits
 from chainwatch.promql.parser import Query
 from chainwatch.promql.ranges import evaluate_together, is_faster_together
+from chainwatch.promql.resolving import resolve
 from chainwatch.promql.rows import Ints, Rows, merge
 from chainwatch.promql.series import METADATA, Labels, Series, Source
 from chainwatch.promql.signatures import RANGE, SCALAR, TEXT
@@ -75,7 +76,12 @@ def evaluate(
 
 
 def evaluate_with(evaluation: Evaluation, query: Query, at: int) -> Vector | Scalar | String | Matrix:
-    """Return the result of ``query`` at ``at`` by an evaluation that several queries share. Raises ``EvaluationError``."""
+    """Return the result of ``query`` at ``at`` by an evaluation that several queries share.
+
+    Raises ``EvaluationError``, and ``ParseError`` where a duration that depends on the range of time is none.
+    """
+    start, end = evaluation.bounds
+    query = resolve(query, evaluation.step, end - start)
     if query.type == TEXT:
         assert isinstance(query.root, Text)
         return String(query.root.value)
@@ -121,7 +127,8 @@ def evaluate_range_with(
 ) -> Matrix:
     """Return the same by an evaluation from ``start`` to ``end`` that no other query shares.
 
-    Raises ``EvaluationError``, also for more than ``points_max`` samples in the result.
+    Raises ``EvaluationError``, also for more than ``points_max`` samples in the result, and ``ParseError`` as
+    ``evaluate_with`` does.
     """
     if query.type in (TEXT, RANGE):
         raise EvaluationError(
@@ -130,6 +137,7 @@ def evaluate_range_with(
     limits = evaluation.limits
     if step <= 0 or (end - start) // step >= limits.steps:
         raise LimitExceeded(f"a range query has more than {limits.steps:,} steps")
+    query = resolve(query, step, end - start)
     evaluation.step = step
     evaluation.share(
         frozenset(id(node.expression) for node in walk(query.root) if isinstance(node, Subquery))

@@ -8,17 +8,7 @@ from dataclasses import replace
 from chainwatch.promql.parser import Query
 from chainwatch.promql.series import NAME
 from chainwatch.promql.signatures import VECTOR, type_of
-from chainwatch.promql.syntax import (
-    Aggregation,
-    Binary,
-    Call,
-    Negation,
-    Node,
-    RangeSelector,
-    Selector,
-    Subquery,
-    walk,
-)
+from chainwatch.promql.syntax import Node, Selector, rebuild, walk
 
 
 def share(queries: Iterable[Query], changing: Collection[str]) -> tuple[list[Query], frozenset[int]]:
@@ -38,17 +28,7 @@ def share(queries: Iterable[Query], changing: Collection[str]) -> tuple[list[Que
 
 
 def _interned(node: Node, pool: dict[Node, Node], uses: dict[int, int]) -> Node:
-    match node:
-        case RangeSelector() | Selector():
-            pass
-        case Subquery(expression=below) | Negation(expression=below):
-            node = replace(node, expression=_interned(below, pool, uses))
-        case Binary(left=left, right=right):
-            node = replace(node, left=_interned(left, pool, uses), right=_interned(right, pool, uses))
-        case Aggregation(expression=below):
-            node = replace(node, expression=_interned(below, pool, uses))
-        case Call(arguments=arguments):
-            node = replace(node, arguments=tuple(_interned(argument, pool, uses) for argument in arguments))
+    node = rebuild(node, lambda below: _interned(below, pool, uses))
     node = pool.setdefault(node, node)
     uses[id(node)] = uses.get(id(node), 0) + 1
     return node

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 import re2
 
@@ -100,6 +100,24 @@ def expand_references(replacement: str, match: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Computed:
+    """A duration that depends on the query's step or range: ``max_of(2 * step(), 1m)``.
+
+    ``operator`` is one of arithmetic (with one operand a sign), ``min_of``, ``max_of``, ``step`` or ``range``. ``start``:
+    where it stands in the query's text.
+    """
+
+    operator: str
+    operands: tuple[Seconds, ...] = ()
+    start: int = field(default=0, compare=False)
+
+
+Seconds = float | Computed
+Lengths = tuple[tuple[str, Computed], ...]
+"""The fields of a node, by name, that have no value before ``resolve`` gives them one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Number:
     value: float
 
@@ -117,6 +135,7 @@ class Selector:
     offset: int = 0
     at: At = None
     smoothed: bool = False
+    computed: Lengths = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +145,7 @@ class RangeSelector:
     selector: Selector
     range: int
     extended: Literal["anchored", "smoothed"] | None = None
+    computed: Lengths = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,7 @@ class Subquery:
     step: int | None
     offset: int = 0
     at: At = None
+    computed: Lengths = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +241,42 @@ def children(node: Node) -> tuple[Node, ...]:
             return arguments
         case _:
             return ()
+
+
+def is_computed(node: Node) -> bool:
+    """Return whether the query's step or range decides a duration in ``node`` or below."""
+    lasting = (one for one in walk(node) if isinstance(one, Selector | RangeSelector | Subquery))
+    return any(one.computed for one in lasting)
+
+
+def is_moved(node: Selector | Subquery) -> bool:
+    """Return whether ``node`` has an offset."""
+    return node.offset != 0 or "offset" in dict(node.computed)
+
+
+_Lasting = TypeVar("_Lasting", bound=Selector | RangeSelector | Subquery)
+
+
+def with_lengths(node: _Lasting, **lengths: int | Computed | None) -> _Lasting:
+    """Return ``node`` with these lengths of time as fields, or with how these are to be computed."""
+    computed = tuple((name, one) for name, one in lengths.items() if isinstance(one, Computed))
+    known: dict[str, Any] = {name: one for name, one in lengths.items() if not isinstance(one, Computed)}
+    return replace(node, computed=node.computed + computed, **known)
+
+
+def rebuild(node: Node, change: Callable[[Node], Node]) -> Node:
+    """Return ``node`` with what ``change`` returns for each node directly below it, but for the selector of a range."""
+    match node:
+        case Subquery(expression=below) | Negation(expression=below):
+            return replace(node, expression=change(below))
+        case Binary(left=left, right=right):
+            return replace(node, left=change(left), right=change(right))
+        case Aggregation(expression=below, parameter=parameter):
+            return replace(node, expression=change(below), parameter=parameter and change(parameter))
+        case Call(arguments=arguments):
+            return replace(node, arguments=tuple(map(change, arguments)))
+        case _:
+            return node
 
 
 def walk(node: Node) -> Iterator[Node]:

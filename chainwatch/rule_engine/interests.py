@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from chainwatch.promql.evaluation import LOOK_BACK
+from chainwatch.promql.info import looked_up
 from chainwatch.promql.parser import Query
 from chainwatch.promql.series import Labels
-from chainwatch.promql.syntax import Matcher, Node, RangeSelector, Selector, Subquery, children, walk
+from chainwatch.promql.syntax import Call, Matcher, Node, RangeSelector, Selector, Subquery, children, walk
 
 REMEMBERED_MAX = 500_000
 """Series of which it is remembered who reads them: by hashes, as others than the database must not keep labels alive."""
@@ -85,6 +86,9 @@ def _needs(node: Node, before: int) -> Iterator[tuple[Matchers, int]]:
             yield selector.matchers, before + max(selector.offset, 0) + node.range + LOOK_BACK
         case Subquery():
             yield from _needs(node.expression, before + max(node.offset, 0) + node.range)
+        case Call(function="info"):
+            yield from _needs(node.arguments[0], before)
+            yield from _needs(looked_up(node), before)
         case _:
             for below in children(node):
                 yield from _needs(below, before)

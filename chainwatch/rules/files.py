@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from chainwatch.promql.errors import ParseError
-from chainwatch.promql.parser import Query, parse
+from chainwatch.promql.parser import Query
+from chainwatch.promql.resolving import parse_instant
 from chainwatch.promql.series import NAME
 from chainwatch.promql.signatures import SCALAR, VECTOR
 from chainwatch.rules.fields import Fields, Problem
@@ -138,7 +139,7 @@ def read_query(fields: Fields, key: str) -> Query | None:
         fields.complain(f"field {key!r} must be set", fields.place(key))
         return None
     try:
-        return parse(text)
+        return parse_instant(text)
     except ParseError as error:
         place = fields.place(key)
         if isinstance(node, Scalar) and node.plain and error.line == 1:

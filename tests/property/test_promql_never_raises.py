@@ -75,6 +75,7 @@ QUERIES = [
     "a @ -9000000000000000",
     "sum_over_time(rate(a[1m] offset -290000000y)[10m:1s] offset 290000000y)",
     "sum_over_time(a[10m:290000000y])",
+    "sum_over_time(a[max_of(step(), 290000000y)] offset -(range() - 290000000y))",
     "sum_over_time(sum_over_time(a[2m:1s] @ end())[2m:1s] offset 145000000y)",
 ]
 

@@ -67,7 +67,7 @@ def _series(chance: Random, labels: Labels) -> Series:
 
 
 def _duration(chance: Random) -> str:
-    return chance.choice(["15s", "1m", "90s", "5m", "13m1ms", "1h"])
+    return chance.choice(["15s", "1m", "90s", "5m", "13m1ms", "1h", "2*step()"])
 
 
 def _moved(chance: Random) -> str:

@@ -17,7 +17,7 @@ from chainwatch.api.page.serving import frame, personal
 from chainwatch.api.prometheus.answers import Refused, value_text
 from chainwatch.api.prometheus.budget import Budget
 from chainwatch.api.prometheus.client_turns import ClientTurns
-from chainwatch.api.prometheus.operations import Wanted, evaluate_once, evaluate_over
+from chainwatch.api.prometheus.operations import Wanted, evaluate_once, evaluate_over, resolved
 from chainwatch.api.prometheus.parameters import parse_time, query_of
 from chainwatch.api.prometheus.turning import in_turn
 from chainwatch.promql.evaluation import LOOK_BACK
@@ -108,6 +108,8 @@ async def _run(
 
 
 def _shown(samples: Tsdb, budget: Budget, wanted: Wanted, at: int, length: int) -> Shown:
+    step = length // STEPS
+    wanted = wanted._replace(query=resolved(wanted.query, step, length))  # the table as the graph's last time
     result, _ = evaluate_once(samples, budget, wanted, at)
     elements: list[tuple[str, str]]
     match result:
@@ -125,7 +127,7 @@ def _shown(samples: Tsdb, budget: Budget, wanted: Wanted, at: int, length: int) 
     lines = None
     if wanted.query.type in (VECTOR, SCALAR):
         start = at - length
-        over, _ = evaluate_over(samples, budget, wanted, start, at, length // STEPS)
+        over, _ = evaluate_over(samples, budget, wanted, start, at, step)
         lines = _lines(over)
     return Shown(elements[:ROWS_MAX], len(elements), lines)
 

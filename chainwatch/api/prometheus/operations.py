@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from chainwatch.api.prometheus.answers import Refused, Result, encode, labels_json, query_data, success
 from chainwatch.api.prometheus.budget import LISTED_MAX, POINTS_MAX, Budget
-from chainwatch.promql.errors import PromqlError, TimedOut
+from chainwatch.api.prometheus.parameters import invalid
+from chainwatch.promql.errors import ParseError, PromqlError, TimedOut
 from chainwatch.promql.evaluation import Evaluation
 from chainwatch.promql.notes import Notes
 from chainwatch.promql.parser import Query
 from chainwatch.promql.queries import Matrix, Vector, evaluate_range_with, evaluate_with
+from chainwatch.promql.resolving import resolve
 from chainwatch.promql.syntax import SUBQUERY_STEP, Aggregation, Call, Matcher, Selector, walk
 from chainwatch.tsdb.tsdb import Tsdb
 
@@ -52,8 +54,9 @@ def query_range(samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: 
 
 def evaluate_once(samples: Tsdb, budget: Budget, wanted: Wanted, at: int) -> tuple[Result, Evaluation]:
     """Return the result at one time, in the order of Prometheus, and its evaluation. Raises ``Refused``."""
+    query = resolved(wanted.query, 0, 0)
     evaluation = _refusing(lambda: _evaluation(samples, budget, wanted, at, at))
-    result = _refusing(lambda: evaluate_with(evaluation, wanted.query, at))
+    result = _refusing(lambda: evaluate_with(evaluation, query, at))
     if isinstance(result, Vector) and not _is_sorted(wanted.query):
         result = Vector(sorted(result.samples))
     elif isinstance(result, Matrix):
@@ -65,11 +68,20 @@ def evaluate_over(
     samples: Tsdb, budget: Budget, wanted: Wanted, start: int, end: int, step: int
 ) -> tuple[Matrix, Evaluation]:
     """Return the results from ``start`` to ``end``, and its evaluation. Raises ``Refused``."""
+    query = resolved(wanted.query, step, end - start)
     evaluation = _refusing(lambda: _evaluation(samples, budget, wanted, start, end))
     result = _refusing(
-        lambda: evaluate_range_with(evaluation, wanted.query, start, end, step, points_max=POINTS_MAX)
+        lambda: evaluate_range_with(evaluation, query, start, end, step, points_max=POINTS_MAX)
     )
     return result, evaluation
+
+
+def resolved(query: Query, step: int, length: int) -> Query:
+    """Return the query with the durations that its step and range (milliseconds) decide. Raises ``Refused``."""
+    try:
+        return resolve(query, step, length)
+    except ParseError as error:
+        raise invalid("query", str(error)) from None
 
 
 def list_series(

@@ -98,7 +98,7 @@ def matcher_sets_of(fields: Fields, *, needed: bool = False) -> list[tuple[Match
         except ParseError as error:
             raise invalid("match[]", str(error)) from None
         root = query.root
-        if not isinstance(root, Selector) or root.offset or root.at is not None:
+        if not isinstance(root, Selector) or root != Selector(root.matchers):
             raise invalid("match[]", f"expected a selector of series, got {_quoted(text)}")
         found.append(root.matchers)
     return found

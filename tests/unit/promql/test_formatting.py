@@ -52,6 +52,24 @@ def normal(node: Node) -> str:
         ("1e21*0.00001*1500000", "1e+21 * 1e-05 * 1.5e+06"),
         ("a{z='1',b!='2'}", 'a{b!="2",z="1"}'),
         ("(NaN)+(-inf)", "NaN + -Inf"),
+        ("-(-a)", "--a"),
+        ("info(a,{})", "info(a)"),
+        ("info(a,{b='c',__name__='target_info'})", 'info(a, {__name__="target_info",b="c"})'),
+        ("info(a,{__name__=~'.+_info'})", 'info(a, {__name__=~".+_info"})'),
+        ("m[ 2*5m ]", "m[10m]"),
+        ("m[MAX(2*step(),1m)]", "m[max_of(2 * step(), 1m)]"),
+        ("m[step()+1+range()/1.5:STEP()-1.0005]", "m[step() + 1s + range() / 1.5:step() - 1.0005]"),
+        ("m[-(step()-(5+range()))*2]", "m[-(step() - (5s + range())) * 2]"),
+        ("m[(step()^2)^step()^2%1m]", "m[(step() ^ 2) ^ step() ^ 2 % 1m]"),
+        ("m[(-step())^2]", "m[(-step()) ^ 2]"),
+        ("m[1m--5*(-4-step())]", "m[1m - -5 * (-4s - step())]"),
+        ("m offset-step()", "m offset -step()"),
+        ("(m offset (step()*2))*3", "m offset +(step() * 2) * 3"),
+        ("-m offset -(1m-step())^2", "-m offset -(1m - step()) ^ 2"),
+        (
+            "max_over_time(m[1h:step()] offset - min_of(1,step()))",
+            "max_over_time(m[1h:step()] offset -min_of(1s, step()))",
+        ),
     ],
 )
 def test_one_line(query: str, formatted: str) -> None:
@@ -70,6 +88,16 @@ def test_long_queries_have_several_lines() -> None:
         "    )",
         "  /",
         f"    {name}_total",
+        ")",
+    ]
+
+
+def test_labels_of_a_long_call_of_info_have_no_name_before_them() -> None:
+    inner = f"rate({'a' * 90}[5m])"
+    assert format_query(parse(f"info({inner}, {{b='c'}})")).splitlines() == [
+        "info(",
+        f"  {inner},",
+        '  {__name__="target_info",b="c"}',
         ")",
     ]
 

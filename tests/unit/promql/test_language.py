@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -16,6 +17,7 @@ from chainwatch.promql.evaluation import Limits
 from chainwatch.promql.notation import parse_labels, parse_values
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Matrix, Scalar, Vector, evaluate, evaluate_range
+from chainwatch.promql.resolving import parse_instant, resolve
 from chainwatch.promql.series import Labels, MemorySource, Series
 from chainwatch.promql.xxhash import xxh64
 from tests.support.effort import effort_within
@@ -93,6 +95,12 @@ def _vector(text: str, source: MemorySource) -> dict[str, float]:
         ("topk(-1e300, v)", {}),
         ("vector(010) + 0_17", {"{}": 23.0}),
         ("vector(019)", {"{}": 19.0}),
+        (f"vector(0{'7' * 30}) == bool {'7' * 30}", {"{}": 1.0}),
+        (f"vector(0{'7' * 400})", {"{}": math.inf}),
+        ('--v{n="v1"}', {'{n="v1"}': 1.0}),
+        ('---v{n="v1"}', {'{n="v1"}': -1.0}),
+        ('+v{n="v1"} + 0 * --1', {'{n="v1"}': 1.0}),
+        ('+v{n="v1"}', {'v{n="v1"}': 1.0}),
         ('count_values without (n) ("n", v)', {"{}": 3.0}),
         ('count_values by (__name__) ("n", -v{n="v1"})', {'v{n="-1"}': 1.0}),
         ("double_exponential_smoothing(none[5m], 2, 0.5)", {}),
@@ -159,6 +167,8 @@ def test_has_no_result(text: str, reason: str, source: MemorySource) -> None:
         ("changes(up[5m] smoothed)", 1, 9, "smoothed modifier can only be used with"),
         ("info(up, up + 1)", 1, 10, "expected label selectors only"),
         ("info(up, down offset 5m)", 1, 10, "expected label selectors only"),
+        ("info(up, target_info)", 1, 10, "expected label selectors only"),
+        ("info(up, ({a='b'}))", 1, 10, "expected label selectors only"),
         ("info(up, {a='b'} offset 5m)", 1, 18, 'unexpected identifier "offset" in arguments'),
         ("info(up, 1)", 1, 10, 'expected type instant vector in call to function "info", got scalar'),
         ("info()", 1, 1, 'expected 1 to 2 argument(s) in call to "info", got 0'),
@@ -196,10 +206,6 @@ def test_errors_have_a_place(text: str, line: int, column: int, reason: str) -> 
         ('timeseries_gen("up")', "timeseries_gen"),
         ("up </ 5", "</"),
         ("integral(up[5m])", "integral"),
-        ("up[step()]", "step"),
-        ("up[1m + (RANGE() - 5)]", "RANGE"),
-        ("up offset -step()", "step"),
-        ("up offset (max(step(), 1m))", "max"),
         ("up[5m] anchored", "anchored"),
         ("max_over_time(up[5m::1m])", "::"),
         ("max_over_time(up[5m::])", "::"),
@@ -234,10 +240,67 @@ def test_refuses_by_name_what_it_does_not_support(text: str, name: str) -> None:
         ("m offset 100 + 2", "(m offset 100) + 2"),
         ("m offset -2 ^ 2", "(m offset -2) ^ 2"),
         ("m[+5m] @ 10", "m[5m] @ 10"),
+        ("m[max_of(1m, 2m)]", "m[2m]"),
+        ("m[MIN(1m, 2m) * 2:max(5, 3)]", "m[2m:5s]"),
+        ("m offset -min_of(1m, 2m) * 2", "(m offset -1m) * 2"),
     ],
 )
 def test_durations_are_computed(text: str, plain: str) -> None:
     assert parse(text).root == parse(plain).root
+    assert not parse(text).is_computed
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("m[step()]", "m[15s]"),
+        ("m[STEP() + 1ms]", "m[15001ms]"),
+        ("m[1 + (step() - 5) * 2]", "m[21s]"),
+        ("m[-step() + range()]", "m[3585s]"),
+        ("m[max_of(4 * step(), 30s)] @ 5", "m[1m] @ 5"),
+        ("m[min(4 * step(), 30s)]", "m[30s]"),
+        ("m[range() / 7]", "m[514285ms]"),
+        ("m[range() % 7]", "m[2s]"),
+        ("increase(m[step()] anchored)", "increase(m[15s] anchored)"),
+        ("m offset step()", "m offset 15s"),
+        ("m offset step()^0", "(m offset 15s) ^ 0"),
+        ("m offset -step() * 2", "(m offset -15s) * 2"),
+        ("m offset (-step() * 2)", "m offset -30s"),
+        ("m offset +(step() * 2) * 2", "(m offset 30s) * 2"),
+        ("m offset -max_of(step(), 1m)", "m offset -1m"),
+        ("m offset (step() - 15) smoothed", "m smoothed"),
+        ("m[5m] offset step()", "m[5m] offset 15s"),
+        ("max_over_time((-m)[range():step()] offset step())", "max_over_time((-m)[1h:15s] offset 15s)"),
+        ("topk(2, -rate(m[step()]) + n) by (a)", "topk(2, -rate(m[15s]) + n) by (a)"),
+        ("quantile(scalar(m offset step()), n)", "quantile(scalar(m offset 15s), n)"),
+    ],
+)
+def test_durations_that_depend_on_the_query_are_resolved(text: str, plain: str) -> None:
+    query = parse(text)
+    assert query.is_computed
+    resolved = resolve(query, 15_000, 3_600_000)
+    assert resolved == replace(query, root=parse(plain).root, is_computed=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "reason"),
+    [
+        ("m[step()]", 3, "duration must be greater than 0 (step() is 0s, range() is 0s)"),
+        ("m[1m:range()]", 6, "duration must be greater than 0"),
+        ("n + rate(m[1m - step() * 2 - 1m])", 12, "duration must be greater than 0"),
+        ("m offset (1m / step())", 11, "division by zero"),
+        ("m offset (1m % range())", 11, "modulo by zero"),
+        ("m offset (2 ^ (9 ^ (2 + step())) ^ 2)", 11, "duration is out of range"),
+        ("m[9 ^ (18 + step())]", 3, "duration is out of range"),
+    ],
+)
+def test_durations_that_are_none_for_a_query_are_refused(text: str, column: int, reason: str) -> None:
+    query = parse(text)
+    for evaluation in (lambda: evaluate(query, MemorySource([]), 0), lambda: parse_instant(text)):
+        with pytest.raises(ParseError) as caught:
+            evaluation()
+        assert (caught.value.line, caught.value.column) == (1, column)
+        assert reason in caught.value.reason
 
 
 @pytest.mark.parametrize(
@@ -252,9 +315,19 @@ def test_durations_are_computed(text: str, plain: str) -> None:
         ("m[5m up]", 6, 'unexpected identifier "up" in range, expected "]"'),
         ("m[(5m]", 6, 'unexpected "]" in range, expected ")"'),
         ("m offset (5m", 13, "unclosed left parenthesis"),
-        (f"m[{'-' * 50_000}5m]", 1, "nested too deep"),
-        (f"m[{'(' * 50_000}5m]", 1, "nested too deep"),
-        (f"m[{'1^' * 20_000}5m]", 1, "nested too deep"),
+        (f"m[{'-' * 50_000}5m]", 104, "nested more than 100 times"),
+        (f"m[{'(' * 50_000}5m]", 104, "nested more than 100 times"),
+        (f"m[{'1^' * 20_000}5m]", 205, "nested more than 100 times"),
+        (f"m[{'(' * 50_000}step()]", 104, "nested more than 100 times"),
+        (f"m[{'step() + ' * 200}5m]", 3, "the duration is nested more than 100 times"),
+        ("m[step()/(1-1)]", 9, "division by zero"),
+        ("m[step() + 2^5000]", 3, "duration is out of range"),
+        ("m[step]", 3, 'unexpected identifier "step"'),
+        ("m[step(5)]", 8, 'unexpected number "5" in range, expected ")"'),
+        ("m[min_of(5)]", 11, 'unexpected ")" in range, expected ","'),
+        ("m offset step() offset 5m", 17, "offset may not be set multiple times"),
+        ("m offset step()[5m]", 16, "no offset modifiers allowed before range"),
+        ("m offset - -step()", 12, 'unexpected "-" in offset'),
     ],
 )
 def test_durations_that_cannot_be_computed_are_refused(text: str, column: int, reason: str) -> None:
@@ -270,6 +343,17 @@ def test_no_number_is_too_long_to_read() -> None:
             parse(text)
     with effort_within(1), pytest.raises(ParseError, match="bad value"):
         parse_values("1" * 100_000 + "x")
+
+
+def test_labels_of_many_info_series_for_many_elements_count_as_samples() -> None:
+    source = MemorySource(
+        Series(Labels({"__name__": name, "x": x}), [0], [1])
+        for name, x in [("m", str(n)) for n in range(200)] + [(f"i{n}", "") for n in range(200)]
+    )
+    query = parse('info(m, {__name__=~"i.+"})')
+    assert isinstance(evaluate(query, source, 0, limits=Limits(samples=41_000)), Vector)
+    with pytest.raises(LimitExceeded, match="more than 20,000 samples"):
+        evaluate(query, source, 0, limits=Limits(samples=20_000))
 
 
 def test_patterns_are_bounded_together() -> None:

@@ -100,6 +100,15 @@ def test_reports_every_mistake_with_its_place() -> None:
     ]
 
 
+def test_a_rule_has_no_step() -> None:
+    text = "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: rate(up[%s]) > 5\n"
+    (problem,) = _problems(text % "step()")
+    assert problem.startswith(
+        "5:19: could not parse expression: 1:9: parse error: duration must be greater than 0 (step() is 0s"
+    )
+    read_rule_file(text % "max_of(step(), 5m)")
+
+
 def test_an_error_in_a_block_of_text_has_the_place_in_the_file() -> None:
     text = "groups:\n- name: a\n  rules:\n  - alert: x\n    expr: |\n      up ==\n        raate(up[5m])\n    for: 5m\n"
     (problem,) = _problems(text)

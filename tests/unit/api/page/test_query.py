@@ -54,6 +54,8 @@ async def test_a_query_is_shown_as_table_and_graph(serving: Serving) -> None:
         ('"text"', '<td class="number">text</td>'),
         ("1 / 0", "+Inf"),
         ("depth[1m]", "samples, the last"),
+        ("max_over_time(depth[2 * step()])", '<td class="number">39</td>'),
+        ("depth[step() - range()]", "duration must be greater than 0"),
     ],
 )
 async def test_every_query_has_its_answer(serving: Serving, query: str, said: str) -> None:
