@@ -83,6 +83,8 @@ def _duration(value: object) -> float:
 def _positive(seconds: float) -> float:
     if seconds <= 0:
         raise Expected("a duration above zero")
+    if seconds < 0.001:  # in whole milliseconds, as rules are evaluated, it would be none
+        raise Expected("a duration of 1ms or more")
     return seconds
 
 

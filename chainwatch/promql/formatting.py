@@ -167,7 +167,7 @@ def _joined(node: Binary) -> str:
     matching, text = node.matching, " bool" if node.returns_bool else ""
     if matching == Matching():
         return text
-    if matching != Matching(fill_left=matching.fill_left, fill_right=matching.fill_right):
+    if matching.on or matching.labels or matching.many is not None:
         text += f" {'on' if matching.on else 'ignoring'} ({_names(matching.labels)})"
     if matching.many is not None:
         text += f" group_{matching.many} ({_names(matching.include)})"

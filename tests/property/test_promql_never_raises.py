@@ -16,7 +16,7 @@ from chainwatch.promql.evaluation import Evaluation, Limits
 from chainwatch.promql.parser import parse
 from chainwatch.promql.queries import Vector, evaluate, evaluate_range, evaluate_range_with
 from chainwatch.promql.series import STALE, Labels, MemorySource, Series
-from chainwatch.promql.signatures import PARAMETERS, SIGNATURES
+from chainwatch.promql.signatures import EXTENDED, PARAMETERS, SIGNATURES
 from tests.support.effort import effort_within
 
 _HUGE = [math.nan, math.inf, -math.inf, STALE, 0.0, -0.0, 1e308, -1e308, 5e-324, 1.0, -1.0, 2.5]
@@ -33,7 +33,12 @@ def _arguments(types: tuple[str, ...]) -> str:
 
 OPERATORS = ["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless"]
 QUERIES = [
-    *(f"{name}({_arguments(signature.arguments)})" for name, signature in SIGNATURES.items()),
+    *(
+        f"{name}({_arguments(signature.arguments)})"
+        for name, signature in SIGNATURES.items()
+        if name != "info"
+    ),
+    "info(a, {})",
     *(
         f"{name} {grouping} ({_arguments((parameter,)) + ', ' if parameter else ''}a)"
         for name, parameter in PARAMETERS.items()
@@ -77,6 +82,13 @@ QUERIES = [
     "sum_over_time(a[10m:290000000y])",
     "sum_over_time(a[max_of(step(), 290000000y)] offset -(range() - 290000000y))",
     "sum_over_time(sum_over_time(a[2m:1s] @ end())[2m:1s] offset 145000000y)",
+    "a smoothed offset -290000000y",
+    "a smoothed @ -9000000000000000",
+    *(f"{name}(a[30s] {how})" for how, names in EXTENDED.items() for name in names),
+    "rate(a[290000000y] smoothed)",
+    "increase(a[290000000y] anchored offset 290000000y)",
+    "a - on (c) fill_left(1e308) fill_right(-Inf) b",
+    "info(a @ -9000000000000000, {__name__='b'})",
 ]
 
 

@@ -38,6 +38,10 @@ SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
         JOIN pg_class ON pg_class.oid = attrelid AND relnamespace = 'public'::regnamespace
     UNION ALL SELECT concat_ws(' ', oid, nspname) FROM pg_namespace WHERE nspname !~ '^pg_'
     UNION ALL SELECT concat_ws(' ', oid, proname) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT concat_ws(' ', oid, typname) FROM pg_type WHERE typnamespace = 'public'::regnamespace
+    UNION ALL SELECT concat_ws(' ', oid, conname) FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT concat_ws(' ', oid, adrelid, adnum) FROM pg_attrdef
+    UNION ALL SELECT concat_ws(' ', setdatabase, setrole, setconfig::text) FROM pg_db_role_setting
 ) AS parts
 """
 _EMPTY = """

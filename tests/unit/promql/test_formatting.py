@@ -53,6 +53,7 @@ def normal(node: Node) -> str:
         ("a{z='1',b!='2'}", 'a{b!="2",z="1"}'),
         ("(NaN)+(-inf)", "NaN + -Inf"),
         ("-(-a)", "--a"),
+        ("a+fill_left(NaN)fill_right(NaN)b", "a + fill (NaN) b"),
         ("info(a,{})", "info(a)"),
         ("info(a,{b='c',__name__='target_info'})", 'info(a, {__name__="target_info",b="c"})'),
         ("info(a,{__name__=~'.+_info'})", 'info(a, {__name__=~".+_info"})'),
