@@ -88,7 +88,8 @@ def _positive(seconds: float) -> float:
     return seconds
 
 
-def _address(value: object) -> str:
+def checked_address(value: object) -> str:
+    """Return an address of a contract with its EIP-55 checksum. Raises `Expected`."""
     if not isinstance(value, str) or not re.fullmatch("0x[0-9a-fA-F]{40}", value):
         raise Expected("an address: 0x and 40 hex digits")
     if int(value, 16) == 0:
@@ -235,8 +236,8 @@ Text = Annotated[str, Field(min_length=1)]
 Duration = Annotated[float, BeforeValidator(_duration)]
 PositiveDuration = Annotated[float, BeforeValidator(_duration), AfterValidator(_positive)]
 Severity = Annotated[str, BeforeValidator(normal_severity)]
-Address = Annotated[str, BeforeValidator(_address)]
-OptionalAddress = Annotated[str, BeforeValidator(lambda value: "" if value == "" else _address(value))]
+Address = Annotated[str, BeforeValidator(checked_address)]
+OptionalAddress = Annotated[str, BeforeValidator(lambda value: "" if value == "" else checked_address(value))]
 Addresses = Annotated[list[Address], Field(min_length=1), BeforeValidator(_one_or_more)]
 Deployment = Annotated[
     Annotated[Address, Tag("same")] | Annotated[dict[str, Addresses], Tag("each")],

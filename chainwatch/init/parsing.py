@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Sequence
 
+from chainwatch.config.types import Expected, checked_address
 from chainwatch.grammar.durations import parse_duration
 from chainwatch.init.answers import InitError
 from chainwatch.support.spelling import nearest
 
-_ADDRESS = re.compile("0x[0-9a-fA-F]{40}")
 NAME = re.compile("[A-Za-z0-9_-]+")
 """A name of a network or of an attribute."""
 PART = 3
@@ -33,9 +33,12 @@ def parse_attribute(text: str) -> str:
 
 
 def parse_address(text: str) -> str:
-    """Return ``text``, which must be an address."""
-    if not _ADDRESS.fullmatch(text):
-        raise InitError("--address: an address is 0x and 40 hex digits")
+    """Return ``text``, which must be an address of a contract."""
+    try:
+        checked_address(text)
+    except Expected as error:
+        hint = f": {error.hint}" if error.hint else ""
+        raise InitError(f"--address: expected {error}, found {json.dumps(text)}{hint}") from None
     return text
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 
 from chainwatch.checker.invariants.invariant import Invariant, Values
-from chainwatch.checker.invariants.judge import VIOLATED
+from chainwatch.checker.invariants.judge import VIOLATED, shown
 from chainwatch.invariants.as_of import AsOf
 from chainwatch.store import accepted_values, invariants
 from chainwatch.store.accepted_values import AS_OF, BY_NOBODY, Accepted
@@ -64,14 +64,19 @@ class KeptAccepted:
     ) -> Mapping[str, Any] | None:
         """Return with which values those of ``check`` are compared; None where these are earlier than all.
 
-        Where nothing was read before, they are kept as what was read first.
+        Where nothing was read before, they are kept as what was read first. Those that somebody accepted later are right,
+        too: a reorg may take the block of which they were accepted.
         """
         kept = self._loaded(connection)
         reads = invariant.reads_hash
         known = [one for one in kept.get(invariant.name, ()) if one.reads == reads]
         at = (check.timestamp, check.network, check.block)
         if known:
-            before = [one for one in known if (one.timestamp, one.network, one.block) <= at]
+            before = [one for one in known if _place(one) <= at]
+            later = [one for one in known[len(before) :] if one.author != BY_NOBODY]
+            for one in later:
+                if all(values.get(name) == value for name, value in one.content.items()):
+                    return one.content
             return _still_counted(invariant, check, before[-1]) if before else None
         content = {one.name: values[one.name] for one in invariant.values}
         if nothing := [name for name, value in content.items() if value in _NOTHING]:
@@ -80,6 +85,15 @@ class KeptAccepted:
                 invariant=invariant.name,
                 values=nothing,
             )
+        if others := kept.get(invariant.name):
+            was = others[-1].content
+            if changed := [name for name, value in content.items() if name in was and was[name] != value]:
+                _log.warning(
+                    "an invariant reads other values than before, and takes for right what it read first of these",
+                    invariant=invariant.name,
+                    was=shown({name: was[name] for name in changed}),
+                    now=shown({name: content[name] for name in changed}),
+                )
         place = (invariant.name, check.network, check.block, check.timestamp)
         first = Accepted(*place, reads, content, BY_NOBODY, float(check.timestamp))
         self.forget(connection, [invariant.name])
@@ -120,6 +134,10 @@ class KeptAccepted:
         if self._kept is None:
             self._kept = accepted_values.load(connection)
         return self._kept
+
+
+def _place(accepted: Accepted) -> tuple[int, str, int]:
+    return accepted.timestamp, accepted.network, accepted.block
 
 
 def _still_counted(invariant: Invariant, check: Check, accepted: Accepted) -> Mapping[str, Any]:

@@ -109,7 +109,7 @@ def _last_seen(views: Sequence[InvariantView], position: int, number: int) -> in
 
 
 def _number(name: str) -> int:
-    return int.from_bytes(sha256(name.encode()).digest()[:6])
+    return int.from_bytes(sha256(name.encode(errors="surrogatepass")).digest()[:6])
 
 
 def chosen(views: Iterable[InvariantView], name: str | None, state: str | None) -> list[InvariantView]:

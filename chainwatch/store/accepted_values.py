@@ -55,9 +55,14 @@ def newest(connection: sa.Connection, name: str) -> Accepted | None:
 
 
 def save(connection: sa.Connection, accepted: Accepted) -> None:
-    """Store ``accepted``, in place of what was accepted of the same check; what is kept in memory is loaded again."""
-    here = sa.and_(_a.name == accepted.name, _a.network == accepted.network, _a.block == accepted.block)
-    connection.execute(sa.delete(invariant_accepted).where(here))
+    """Store ``accepted``, in place of what was accepted of the same check, or of later ones, whose blocks are gone.
+
+    What is kept in memory is loaded again.
+    """
+    place = (accepted.timestamp, accepted.network, accepted.block)
+    begins = sa.tuple_(*(sa.literal(value, key.type) for key, value in zip(_ORDER, place, strict=True)))
+    replaced = sa.and_(_a.name == accepted.name, sa.tuple_(*_ORDER) >= begins)
+    connection.execute(sa.delete(invariant_accepted).where(replaced))
     values = {**accepted._asdict(), "content": occurrences.encode_facts(dict(accepted.content))}
     connection.execute(sa.insert(invariant_accepted).values(values))
     schema.drop_property(connection, AS_OF)

@@ -213,7 +213,7 @@ def test_a_person_is_asked_for_the_addresses_that_no_preset_knows() -> None:
         receivers=["console"],
         store="sqlite:///x.db",
     )
-    other = SPOKE_POOL.replace("5c7B", "5c7C")
+    other = SPOKE_POOL.replace("5c7B", "5c7C").lower()
     answers = ask(flags, answering(f"{SPOKE_POOL} {other}", other))
     assert answers.address == (("ethereum", SPOKE_POOL), ("ethereum", other), ("base", other))
     assert f'ethereum = ["{SPOKE_POOL}", "{other}"]\nbase = "{other}"' in write_config(answers)
@@ -353,6 +353,8 @@ def _leaves(value: object) -> list[object]:
         ),
         (Given(preset=OWN, networks=["left=5"]), "--address: needed with --preset own"),
         (Given(preset=OWN, networks=["left=5"], address=["left=0x12"]), "40 hex digits"),
+        (Given(preset=OWN, networks=["left=5"], address=["left=0x" + "aB" * 20]), "a right EIP-55 checksum"),
+        (Given(preset=OWN, networks=["left=5"], address=["left=0x" + "00" * 20]), "the zero address"),
         (
             Given(preset=OWN, networks=["left=5"], address=[f"right={SPOKE_POOL}"]),
             "'right' is not one of the networks",

@@ -108,6 +108,39 @@ def test_a_reorg_drops_what_was_read_first_in_a_block_that_is_gone(connection: s
     assert chains.raised == [("InvariantViolated", 1_040, None, "")]
 
 
+def test_what_was_accepted_in_a_block_that_is_gone_holds_good_in_those_in_its_place(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 8), (3, 8), (4, 8)):
+        chains.step(number, funds)
+    accept(chains)
+    chains.step(5, 9)
+    accept(chains)
+    chains.step(6, 9)
+    assert [reason for *_, reason in chains.raised] == ["", "accepted", "", "accepted"]
+    chains.step(4, 9, fork=1, back_to=3)
+    for number in range(5, 8):
+        chains.step(number, 9, fork=1)
+    assert len(chains.raised) == 4
+    chains.step(8, 8, fork=1)
+    assert chains.raised[4:] == [("InvariantViolated", 1_080, None, "")]
+
+
+def test_what_is_accepted_after_a_reorg_takes_the_place_of_what_was_accepted_in_blocks_that_are_gone(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    for number, funds in ((1, 7), (2, 7), (3, 7), (4, 8)):
+        chains.step(number, funds)
+    accept(chains)
+    chains.step(3, 9, fork=1, back_to=2)
+    accept(chains)
+    for number in (4, 5, 6):
+        chains.step(number, 9, fork=1)
+    assert chains.raised[-1] == ("InvariantViolated", 1_030, 1_040, "accepted")
+
+
 def test_a_reorg_of_another_network_drops_what_was_read_first_with_it(connection: sa.Connection) -> None:
     values = {**BACKED["values"]}
     chains = Chains(connection, plan_of(same={"values": values, "assert": "is_accepted(minted)"}))
@@ -183,6 +216,23 @@ def test_a_first_value_that_is_nothing_is_warned_of_as_by_a_wrong_address(
         chains.answer(lambda _name, _block: {"code": first})
     found = [one for one in logs if "is its address right?" in one["event"]]
     assert [one["invariant"] for one in found] == ["same"] * is_warned
+
+
+def test_what_is_accepted_no_more_because_other_values_are_read_is_warned_of(
+    connection: sa.Connection,
+) -> None:
+    chains = Chains(connection, plan_of(same=SAME))
+    chains.step(1, 7)
+    chains.step(2, 8)
+    nonce = {"network": "alpha", "address": SAFE, "nonce": True}
+    values = {**FLOOR["values"], "nonce": nonce}
+    chains = Chains(connection, plan_of(same={"values": values, "assert": "is_accepted(funds)"}))
+    with capture_logs() as logs:
+        for number in (3, 4):
+            chains.mine(number)
+            chains.answer(lambda *_: {"funds": 8, "nonce": 1})
+    (warning,) = logs
+    assert (warning["was"], warning["now"]) == ("funds = 7", "funds = 8")
 
 
 def test_accepted_events_do_not_hide_later_ones(connection: sa.Connection, tmp_path: Path) -> None:
