@@ -151,9 +151,14 @@ class OtherHistory(NotThere):
 
 
 class DeepReorg(ChainError):
-    """The chain no longer holds any block of the header window: what is stored cannot be matched with it."""
+    """The chain no longer holds any block of the header window: what is stored cannot be matched with it.
 
-    def __init__(self, network: str, oldest: int, newest: int) -> None:
+    ``all_asked``: no endpoint is usable now that was not asked.
+    """
+
+    all_asked = True
+
+    def __init__(self, network: str, oldest: int, newest: int, *, all_asked: bool = True) -> None:
         super().__init__(
             f"network {network}: none of the blocks {oldest}..{newest} that are kept is in the chain any more; "
             f"the reorg is deeper than networks.{network}.reorg_window, or the node serves another chain. "
@@ -162,6 +167,7 @@ class DeepReorg(ChainError):
         self.network = network
         self.oldest = oldest
         self.newest = newest
+        self.all_asked = all_asked
 
 
 class ChainReset(DeepReorg):

@@ -81,11 +81,13 @@ class Failures:
             self.settled_at = max(self.settled_at, now + min(now - self._dark_since, SETTLING))
             self._dark_since = None
 
-    def is_reorg_final(self) -> bool:
+    def is_reorg_final(self, all_asked: bool) -> bool:
         """Return whether a reorg that is too deep is certain: no endpoint is left that may know the blocks that were read.
 
-        Endpoints that are away are waited for; without limit where they have shown before that the others are wrong.
+        Endpoints that are away, or were when the others were asked, are waited for; without limit where endpoints have
+        shown before that one of those asked is wrong. ``all_asked``: none has come back meanwhile.
         """
         self._lost_since = self._clock() if self._lost_since is None else self._lost_since
-        waited = self._clock() - self._lost_since >= HELD_AFTER and not self._pool.contradicted
-        return self._pool.whole or waited
+        if self._pool.whole and all_asked:
+            return True
+        return self._clock() - self._lost_since >= HELD_AFTER and not self._pool.contradicted

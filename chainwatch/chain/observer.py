@@ -110,7 +110,7 @@ class Observer:
                         raise
                     await self._retry_after(error)
                 except DeepReorg as error:
-                    if not self._failures.is_reorg_final():
+                    if not self._failures.is_reorg_final(error.all_asked):
                         await self._retry_after(NotThere(self._network.name, str(error)))
                         continue
                     self._halt(error)

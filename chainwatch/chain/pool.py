@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -159,10 +159,14 @@ class Pool:
         """Whether every endpoint that serves this chain is usable now: what they agree on is final."""
         return all(member.usable or member.state == "refused" for member in self._members)
 
+    def has_others(self, asked: Collection[Endpoint]) -> bool:
+        """Return whether an endpoint is usable now that is not among ``asked``: it may have come back meanwhile."""
+        return any(member.usable and member.endpoint not in asked for member in self._members)
+
     @property
     def contradicted(self) -> bool:
-        """Whether a usable endpoint has been shown to be wrong by others, one of which is not usable now."""
-        return not self.whole and any(member.usable and member.contradicted for member in self._members)
+        """Whether a usable endpoint has been shown to be wrong by others."""
+        return any(member.usable and member.contradicted for member in self._members)
 
     @property
     def subscribed(self) -> bool:

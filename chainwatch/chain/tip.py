@@ -140,7 +140,8 @@ async def find_ancestor(pool: Pool, window: HeaderWindow, below: int) -> Header:
         ancestor = await pool.ask(read)
     except OtherHistory:
         kept = (ours[-1].number, ours[0].number) if ours else (below, below)
-        raise DeepReorg(pool.network.name, *kept) from None
+        all_asked = not pool.has_others(strangers)
+        raise DeepReorg(pool.network.name, *kept, all_asked=all_asked) from None
     for endpoint in strangers:
         pool.avoid(endpoint, "its chain holds none of the newest blocks that were read: was it reset?")
     if strangers:  # the head may come from one of them

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from chainwatch.chain import pool as pool_module
-from chainwatch.chain.errors import ChainReset, DeepReorg
+from chainwatch.chain.errors import ChainReset, DeepReorg, NotThere
+from chainwatch.chain.failures import Failures
+from chainwatch.chain.headers import HeaderWindow
+from chainwatch.chain.tip import find_ancestor
 from tests.fakenode import FakeChain, FakeNode
 from tests.support.observing import Follower, network_settings, open_pool, ping
 
@@ -125,6 +129,37 @@ async def test_a_reset_is_not_believed_at_once_while_another_endpoint_is_away() 
             now[0] += 16
             with pytest.raises(DeepReorg):
                 await follower.until(lambda: False)
+
+
+async def test_an_endpoint_that_comes_back_while_a_reset_one_is_asked_is_waited_for_S8() -> None:
+    """Which it was not where it came back between the question and the verdict: the network was halted."""
+
+    class Returning(FakeNode):
+        """By its answers the other endpoint is back."""
+
+        def _result(self, method: str, params: list[Any]) -> Any:
+            if method == "eth_getBlockByNumber":
+                other.state = "ok"
+            return super()._result(method, params)
+
+    async with FakeNode(long_chain()) as honest, Returning(new_chain(450)) as reset:
+        settings = network_settings(reset.http_url, honest.http_url)
+        async with open_pool(settings) as pool:
+            other = pool._members[1]
+            await pool.all_tried()
+            window = HeaderWindow(16, await other.endpoint.headers(list(range(385, 401))))
+            pool.avoid(pool._members[0].endpoint, "it was reset")
+            pool._members[0].state = "ok"
+            other.state = "down"
+            now = [0.0]
+            failures = Failures(settings, pool, lambda: now[0])
+            with pytest.raises(DeepReorg) as raised:
+                await find_ancestor(pool, window, 400)
+            assert (pool.whole, failures.is_reorg_final(raised.value.all_asked)) == (True, False)
+            now[0] += 60
+            assert not failures.is_reorg_final(raised.value.all_asked)
+            with pytest.raises(NotThere, match="another history than the others"):
+                await find_ancestor(pool, window, 400)
 
 
 async def test_of_a_reset_endpoint_that_was_contradicted_nothing_is_believed_while_the_honest_one_is_away_S8(
