@@ -510,7 +510,9 @@ async def test_a_receiver_that_is_back_gets_at_once_all_that_waited_for_it(bench
     bench.provider.usual = None
     began = bench.clock.now()
     await bench.until(lambda: len(bench.provider.taken) == 10)
-    slack = 4 * queues.POLL  # the clock may go on while a result is being stored
+    slack = (
+        20 * queues.POLL
+    )  # the clock goes on while results are stored; their own next tries are minutes away
     assert bench.clock.now() - began <= longest_open(900.0) + slack
 
 
